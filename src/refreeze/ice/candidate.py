@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
@@ -14,7 +14,7 @@ COMPONENT: Final = 1
 """One component, one ICE transport per session: BUNDLE and rtcp-mux, as WebRTC has it."""
 
 
-class CandidateType(str, Enum):
+class CandidateType(StrEnum):
     """The four types of RFC 8445, by their SDP names."""
 
     HOST = "host"
