@@ -17,6 +17,7 @@ from .counters import Counters
 from .policy import Policy
 from .settings import PolicySettings, StormSettings
 from .snapshot import PolicySnapshot
+from .storm import Storm, StormPhase, StormSnapshot
 from .words import Cause, Circuit, NetworkChange, Refusal, RoundOutcome, WatchState
 
 __all__ = [
@@ -38,7 +39,10 @@ __all__ = [
     "RoundOutcome",
     "SendRestartPlease",
     "StartRound",
+    "Storm",
+    "StormPhase",
     "StormSettings",
+    "StormSnapshot",
     "WatchState",
     "WithdrawGrant",
 ]
