@@ -5,8 +5,7 @@ the network up, is a round pending, what does the path look like...) from top to
 first row that holds is the state. After every input the machine brings the facts in order again:
 a broken path without a round has an attempt or an open circuit with a probe time, always.
 
-:data:`REACTIONS` is the state x input table: for each input, the states that may follow each
-state. The tests walk through every pair.
+The state x input table is in :mod:`.table`.
 """
 
 from __future__ import annotations
