@@ -1,0 +1,250 @@
+"""RTCPeerConnection: offers and answers applied to one ICE transport (webrtc-pc section 4.4).
+
+The signaling machine is :class:`~refreeze.jsep.Negotiator`; what it answers are effects, and here
+they are carried out. Deferreds fire at once, because nothing below has to wait; what a script can
+see changes in queued tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from refreeze.basics import Address, Randomness
+from refreeze.ice import (
+    AgentSettings,
+    Candidate,
+    CandidateType,
+    CheckBucket,
+    IceRole,
+    candidate_foundation,
+    candidate_priority,
+)
+from refreeze.ice.transport import TransportEvent
+from refreeze.jsep import (
+    AbandonGeneration,
+    AddRemoteCandidate,
+    Description,
+    Effect,
+    EndOfRemoteCandidates,
+    Fire,
+    ForgetRemote,
+    Negotiator,
+    StageGeneration,
+    StartGeneration,
+)
+from refreeze.net.mux import Mux
+from refreeze.net.scheduler import Scheduler
+from refreeze.peer.certificate import RTCCertificate
+from refreeze.peer.events import EventTarget
+from refreeze.peer.icetransport import QueueTask, RTCIceTransport
+from refreeze.sdp import format_candidate
+
+RTCSessionDescription: TypeAlias = Description
+
+
+@frozen
+class PeerEnvironment:
+    """What a peer connection is given by whoever composes it."""
+
+    mux: Mux
+    scheduler: Scheduler
+    random: Randomness
+    bucket: CheckBucket
+    queue_task: QueueTask
+    settings: AgentSettings
+    certificate: RTCCertificate
+    bases: Callable[[], Sequence[Address]]
+    """The bound addresses to offer as host candidates, best first; asked at every gathering."""
+
+
+@frozen
+class RTCIceCandidate:
+    """One gathered candidate as the signaling wants it; an empty one ends its generation."""
+
+    candidate: str
+    usernameFragment: str
+    sdpMid: str | None = "0"
+    sdpMLineIndex: int | None = 0
+
+
+def host_candidates(bases: Sequence[Address], ufrag: str) -> list[Candidate]:
+    """A host candidate for every base; earlier ones are preferred (RFC 8445 5.1.2.1)."""
+    return [
+        Candidate(
+            type=CandidateType.HOST,
+            address=base,
+            priority=candidate_priority(CandidateType.HOST, 65535 - index),
+            foundation=candidate_foundation(CandidateType.HOST, base[0]),
+            base=base,
+            ufrag=ufrag,
+        )
+        for index, base in enumerate(bases)
+    ]
+
+
+@define(eq=False)
+class RTCPeerConnection(EventTarget):
+    """W3C's object, as far as ICE and offer/answer go."""
+
+    environment: PeerEnvironment
+    watcher: Callable[[TransportEvent], None]
+    """Told of every transport event at once, before any task."""
+
+    iceConnectionState: str = field(default="new", init=False)
+    iceGatheringState: str = field(default="new", init=False)
+    iceTransport: RTCIceTransport = field(init=False)
+    negotiator: Negotiator = field(init=False)
+    _closed: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        env = self.environment
+        self.iceTransport = RTCIceTransport(
+            mux=env.mux,
+            scheduler=env.scheduler,
+            random=env.random,
+            settings=env.settings,
+            bucket=env.bucket,
+            queue_task=env.queue_task,
+            watcher=self.watcher,
+        )
+        self.iceTransport.addEventListener("statechange", lambda _: self._show_state())
+        self.negotiator = Negotiator(
+            random=env.random,
+            queue_task=env.queue_task,
+            fingerprints=env.certificate.getFingerprints(),
+        )
+        self.negotiator.on_fire = self._fire
+
+    # Descriptions
+
+    @property
+    def signalingState(self) -> str:
+        """W3C's name of the state."""
+        return str(self.negotiator.signaling_state)
+
+    @property
+    def localDescription(self) -> RTCSessionDescription | None:
+        """Pending if there is one, else current; with the candidates gathered so far."""
+        return self.negotiator.local_description
+
+    @property
+    def remoteDescription(self) -> RTCSessionDescription | None:
+        """Pending if there is one, else current."""
+        return self.negotiator.remote_description
+
+    def createOffer(self, *, iceRestart: bool = False) -> Deferred[RTCSessionDescription]:
+        """An offer; with *iceRestart*, one whose credentials are all new (rule 6)."""
+        return maybeDeferred(self.negotiator.create_offer, ice_restart=iceRestart)
+
+    def createAnswer(self) -> Deferred[RTCSessionDescription]:
+        """An answer to the pending remote offer."""
+        return maybeDeferred(self.negotiator.create_answer)
+
+    def setLocalDescription(
+        self, description: RTCSessionDescription | None = None
+    ) -> Deferred[None]:
+        """Apply; None creates the offer or answer that the state calls for (rule 12)."""
+        return maybeDeferred(
+            lambda: self._carry_out(self.negotiator.set_local(description), local=True)
+        )
+
+    def setRemoteDescription(self, description: RTCSessionDescription) -> Deferred[None]:
+        """Apply the peer's description; an offer in have-local-offer rolls ours back (28)."""
+        return maybeDeferred(lambda: self._carry_out(self.negotiator.set_remote(description)))
+
+    def addIceCandidate(
+        self,
+        candidate: str = "",
+        *,
+        sdpMid: str | None = None,
+        sdpMLineIndex: int | None = None,
+        usernameFragment: str | None = None,
+    ) -> Deferred[None]:
+        """A trickled candidate; the empty string ends its generation's (rule 55)."""
+        return maybeDeferred(
+            lambda: self._carry_out(
+                self.negotiator.add_remote_candidate(
+                    candidate, sdpMid, sdpMLineIndex, usernameFragment
+                )
+            )
+        )
+
+    def restartIce(self) -> None:
+        """Ask for new credentials in the next offer; never throws (rule 1)."""
+        self._carry_out(self.negotiator.restart_ice())
+
+    def close(self) -> None:
+        """End everything at once; no event follows (rule 65)."""
+        if self._closed:
+            return
+        self._closed = True
+        self.negotiator.close()
+        self.iceTransport.close()
+        self.iceConnectionState = "closed"
+
+    # Effects
+
+    def _carry_out(self, effects: Sequence[Effect], *, local: bool = False) -> None:
+        starts = any(isinstance(effect, StartGeneration) for effect in effects)
+        for effect in effects:
+            if isinstance(effect, StageGeneration):
+                # Roles are decided by the first exchange: the one who offers first controls.
+                role = IceRole.CONTROLLED if starts else IceRole.CONTROLLING
+                self.iceTransport.stage(effect.local, role)
+                self._gather(effect.local.ufrag)
+            else:
+                self._carry_out_one(effect)
+
+    def _carry_out_one(self, effect: Effect) -> None:
+        transport = self.iceTransport
+        if isinstance(effect, StartGeneration):
+            transport.start(effect.local_ufrag, effect.remote, lite=effect.remote_lite)
+        elif isinstance(effect, AbandonGeneration):
+            transport.rollback(effect.local_ufrag)
+        elif isinstance(effect, AddRemoteCandidate):
+            transport.add_remote_candidate(effect.remote_ufrag, effect.candidate)
+        elif isinstance(effect, EndOfRemoteCandidates):
+            transport.add_remote_candidate(effect.remote_ufrag, None)
+        elif isinstance(effect, ForgetRemote):
+            transport.forget_remote(effect.remote_ufrag)
+        elif isinstance(effect, Fire):
+            self._fire(effect.event)
+
+    def _gather(self, ufrag: str) -> None:
+        """Host candidates are known at once, so the description has them before it is sent."""
+        candidates = host_candidates(self.environment.bases(), ufrag)
+        for candidate in candidates:
+            self.negotiator.local_candidate(candidate)
+        self.negotiator.local_end_of_candidates(ufrag)
+        self.iceTransport.add_local_candidates(ufrag, candidates)
+        self.iceTransport.end_of_local_candidates(ufrag)
+        self.environment.queue_task(lambda: self._show_gathering("gathering"))
+        for candidate in candidates:
+            self._announce(RTCIceCandidate(format_candidate(candidate), ufrag))
+        self._announce(RTCIceCandidate("", ufrag))
+        self.environment.queue_task(lambda: self._show_gathering("complete"))
+
+    def _announce(self, candidate: RTCIceCandidate) -> None:
+        self.environment.queue_task(
+            lambda: None if self._closed else self.dispatch("icecandidate", candidate)
+        )
+
+    def _show_gathering(self, state: str) -> None:
+        if not self._closed and self.iceGatheringState != state:
+            self.iceGatheringState = self.iceTransport.gatheringState = state
+            self.iceTransport.dispatch("gatheringstatechange")
+            self.dispatch("icegatheringstatechange")
+
+    def _show_state(self) -> None:
+        state = self.iceTransport.state
+        if not self._closed and self.iceConnectionState != state:
+            self.iceConnectionState = state
+            self.dispatch("iceconnectionstatechange")
+
+    def _fire(self, event: str) -> None:
+        if not self._closed:
+            self.dispatch(event)

@@ -1,0 +1,276 @@
+"""RTCIceTransport: the one object that lives through all generations of a session's ICE.
+
+It ties the sans-IO :class:`~refreeze.ice.transport.Transport` to the mux, which carries its
+datagrams, and to the scheduler, which wakes it. What a script can see changes only in a queued
+task (webrtc-pc, RTCIceTransport Interface).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from attrs import define, field
+
+from refreeze.basics import Address, Randomness
+from refreeze.ice import AgentSettings, Candidate, CheckBucket, Credentials, IceRole, IceState
+from refreeze.ice.pair import Pair
+from refreeze.ice.transport import (
+    GenerationEnded,
+    GenerationStaged,
+    OutwardState,
+    PairChanged,
+    Transport,
+    TransportEvent,
+)
+from refreeze.net.mux import Mux
+from refreeze.net.scheduler import Handle, Scheduler
+from refreeze.peer.door import (
+    MAX_UDP_PAYLOAD_IPV4,
+    MAX_UDP_PAYLOAD_IPV6,
+    DatagramDoor,
+    DoorCounters,
+    PayloadReceiver,
+    Payloads,
+)
+from refreeze.peer.events import EventTarget
+from refreeze.stun import Message
+
+QueueTask: TypeAlias = Callable[[Callable[[], None]], None]
+Watcher: TypeAlias = Callable[[TransportEvent], None]
+
+
+@define(eq=False)
+class RTCIceTransport(EventTarget):
+    """W3C's RTCIceTransport over one :class:`Transport`, and the door for its data."""
+
+    mux: Mux
+    scheduler: Scheduler
+    random: Randomness
+    settings: AgentSettings
+    bucket: CheckBucket
+    queue_task: QueueTask
+    watcher: Watcher
+    """Told of every transport event at once, before any task: what the session acts on."""
+
+    component: str = field(default="rtp", init=False)
+    state: str = field(default="new", init=False)
+    gatheringState: str = field(default="new", init=False)
+    transport: Transport = field(init=False)
+    datagrams: DatagramDoor = field(init=False)
+    _handle: Handle = field(init=False)
+    _closed: bool = field(default=False, init=False)
+    _shown_pair: Pair | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.transport = Transport(self.settings, self.bucket, self.random)
+        self.datagrams = _SelectedPairDoor(self)
+        self._handle = self.scheduler.add(self.transport_timer())
+
+    def transport_timer(self) -> _TransportTimer:
+        """What the scheduler wakes."""
+        return _TransportTimer(self)
+
+    # W3C
+
+    @property
+    def role(self) -> str:
+        """``controlling``, ``controlled`` or ``unknown`` before the first exchange."""
+        return self.transport.role.value if self.transport.role is not None else "unknown"
+
+    def getLocalCandidates(self) -> list[Candidate]:
+        """Those of the latest gathering."""
+        generation = self.transport.pending or self.transport.active
+        return list(generation.agent.local_candidates) if generation is not None else []
+
+    def getRemoteCandidates(self) -> list[Candidate]:
+        """Those signaled for the latest generation, and the peer-reflexive ones."""
+        generation = self.transport.pending or self.transport.active
+        return list(generation.agent.remote_candidates) if generation is not None else []
+
+    def getSelectedCandidatePair(self) -> Pair | None:
+        """The nominated pair of the active generation."""
+        active = self.transport.active
+        return active.agent.selected if active is not None else None
+
+    # What the connection asks for
+
+    def stage(self, local: Credentials, role: IceRole) -> None:
+        """A new generation, pending."""
+        self.transport.stage(local, self.scheduler.now(), role=role)
+        self.flush()
+
+    def start(self, local_ufrag: str, remote: Credentials, *, lite: bool) -> None:
+        """Begin the checks of the pending generation."""
+        self.transport.start(local_ufrag, remote, self.scheduler.now(), lite=lite)
+        self.flush()
+
+    def rollback(self, local_ufrag: str) -> None:
+        """Drop the pending generation that was never answered."""
+        self.transport.rollback(local_ufrag, self.scheduler.now())
+        self.flush()
+
+    def abandon(self, local_ufrag: str) -> bool:
+        """Drop the pending generation although it was answered; the old one goes on."""
+        dropped = self.transport.abandon(local_ufrag, self.scheduler.now())
+        self.flush()
+        return dropped
+
+    def add_local_candidates(self, local_ufrag: str, candidates: Sequence[Candidate]) -> None:
+        """Gathered candidates of one generation."""
+        now = self.scheduler.now()
+        for candidate in candidates:
+            self.transport.add_local_candidate(local_ufrag, candidate, now)
+        self.flush()
+
+    def end_of_local_candidates(self, local_ufrag: str) -> None:
+        """That generation's gathering is over."""
+        self.transport.end_of_local_candidates(local_ufrag, self.scheduler.now())
+        self.flush()
+
+    def add_remote_candidate(self, remote_ufrag: str, candidate: Candidate | None) -> None:
+        """A signaled candidate, or None for the end of them."""
+        now = self.scheduler.now()
+        if candidate is None:
+            self.transport.end_of_remote_candidates(remote_ufrag, now)
+        else:
+            self.transport.add_remote_candidate(remote_ufrag, candidate, now)
+        self.flush()
+
+    def forget_remote(self, remote_ufrag: str) -> None:
+        """A remote offer was rolled back."""
+        self.transport.forget_remote(remote_ufrag)
+
+    def base_gone(self, base: Address) -> None:
+        """A local address or its socket is gone."""
+        self.transport.base_gone(base, self.scheduler.now())
+        self.flush()
+
+    def close(self) -> None:
+        """End all generations at once, without events."""
+        if self._closed:
+            return
+        self._closed = True
+        self.transport.close(self.scheduler.now())
+        self.flush()
+        self._handle.remove()
+        self.mux.release_owner(self)
+        self.state = self.gatheringState = "closed"
+
+    # mux.Owner
+
+    def stun_received(
+        self, message: Message, port_base: Address, source: Address, now: float
+    ) -> None:
+        """A STUN message for one of the generations."""
+        self.transport.receive(message, port_base, source, now)
+        self.flush()
+
+    def data_received(
+        self, port_base: Address, source: Address, payloads: list[bytes], now: float
+    ) -> None:
+        """Data on a 5-tuple that is ours; only a pair that a generation knows is believed."""
+        size = sum(map(len, payloads))
+        known = self.transport.data_received(port_base, source, now, size, len(payloads))
+        assert isinstance(self.datagrams, _SelectedPairDoor)
+        self.datagrams.receive(payloads, known=known)
+        self.flush()
+
+    # Inside
+
+    def flush(self) -> None:
+        """Carry out what the transport wants: send, register, tell, and be woken again."""
+        while transmits := self.transport.take_transmits():
+            for failed in self.mux.transmit(self, transmits):
+                self.transport.send_failed(failed.base, failed.remote, self.scheduler.now())
+        for event in self.transport.take_events():
+            self._apply(event)
+            self.watcher(event)
+        if not self._closed:
+            self._handle.update()
+
+    def _apply(self, event: TransportEvent) -> None:
+        if isinstance(event, GenerationStaged):
+            self.mux.register(event.generation.ufrag, self)
+        elif isinstance(event, GenerationEnded):
+            self.mux.retire(event.generation.ufrag)
+            living = self.transport.tuples()
+            for base, remote in list(self.mux.claims_of(self)):
+                if (base, remote) not in living:
+                    self.mux.release(base, remote, self)
+        elif isinstance(event, OutwardState):
+            self.queue_task(lambda state=event.state: self._show(state))  # type: ignore[misc]
+        elif isinstance(event, PairChanged):
+            self.queue_task(self._show_pair)
+
+    def _show(self, state: IceState) -> None:
+        if not self._closed and self.state != state.value:
+            self.state = state.value
+            self.dispatch("statechange")
+
+    def _show_pair(self) -> None:
+        pair = self.getSelectedCandidatePair()
+        if not self._closed and pair is not self._shown_pair:
+            self._shown_pair = pair
+            self.dispatch("selectedcandidatepairchange")
+
+
+@define(eq=False)
+class _TransportTimer:
+    """Wakes a transport for the scheduler and carries out what came of it."""
+
+    owner: RTCIceTransport
+
+    def next_deadline(self) -> float | None:
+        return self.owner.transport.next_deadline()
+
+    def handle_timeout(self, now: float) -> None:
+        self.owner.transport.handle_timeout(now)
+        self.owner.flush()
+
+
+@define(eq=False)
+class _SelectedPairDoor:
+    """Sends over whatever pair the transport routes to at this moment."""
+
+    owner: RTCIceTransport
+    counters: DoorCounters = field(factory=DoorCounters)
+    _receiver: PayloadReceiver | None = None
+
+    @property
+    def max_payload(self) -> int | None:
+        """Without relay framing the limit is UDP's own."""
+        route = self.owner.transport.route
+        if route is None:
+            return None
+        return MAX_UDP_PAYLOAD_IPV6 if ":" in route.base[0] else MAX_UDP_PAYLOAD_IPV4
+
+    def on_batch(self, receiver: PayloadReceiver) -> None:
+        self._receiver = receiver
+
+    def send(self, payloads: Payloads) -> int:
+        counters, count = self.counters, len(payloads)
+        counters.offered += count
+        owner = self.owner
+        route = owner.transport.route
+        if route is None:
+            counters.dropped["no-path"] += count
+            return 0
+        handed = owner.mux.send_data(owner, route.base, route.remote_address, payloads)
+        counters.handed += handed
+        if handed:
+            size = sum(map(len, payloads))
+            owner.transport.data_sent(owner.scheduler.now(), size, handed)
+            owner.flush()
+        if handed < count:
+            counters.dropped["send-error"] += count - handed
+        return handed
+
+    def receive(self, payloads: list[bytes], *, known: bool) -> None:
+        """Hand up what arrived; what came over no known pair is dropped and counted."""
+        if not known or self._receiver is None:
+            reason = "no-receiver" if known else "unknown-pair"
+            self.counters.received_dropped[reason] += len(payloads)
+            return
+        self.counters.received += len(payloads)
+        self._receiver(payloads)
