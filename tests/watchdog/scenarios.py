@@ -172,9 +172,7 @@ INPUTS: dict[str, Callable[[Driver], object]] = {
     "reset": lambda d: d.policy.reset(d.now),
     "close": lambda d: d.policy.close(d.now),
     "granted": lambda d: d.policy.granted(1, d.now),
-    "round started": lambda d: d.policy.round_started(
-        99, cause=Cause.PEER, ours=False, now=d.now
-    ),
+    "round started": lambda d: d.policy.round_started(99, cause=Cause.PEER, ours=False, now=d.now),
     "round answered": lambda d: d.policy.round_answered(d.round, d.now),
     "round connected": lambda d: d.policy.round_connected(d.round, d.now),
     "round failed": lambda d: d.policy.round_ended(d.round, RoundOutcome.FAILED, "test", d.now),

@@ -451,7 +451,8 @@ class Policy:
             machine.suppressed(cause, "network-flapping")
             return
         if repeated:
-            due = self._last_major + settings.network_debounce
+            planned = self._last_major > now
+            due = self._last_major + (0.0 if planned else settings.network_debounce)
         elif fresh:
             due = now + self._random.uniform(0.0, spread or settings.network_first)
         else:

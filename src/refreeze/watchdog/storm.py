@@ -28,6 +28,8 @@ from .words import Cause
 
 _TICK = 1.0
 """While a storm is on its end is looked for this often (seconds)."""
+_BATCH = 0.02
+"""An empty bucket is looked at again after this, for several tokens at once (seconds)."""
 
 
 class StormPhase(StrEnum):
@@ -161,7 +163,7 @@ class Storm:
         self._refill(now)
         self._lanes.ripen(now)
         grants = []
-        while self._tokens >= 1 and len(self._pending) < self._settings.max_pending:
+        while not self._short and len(self._pending) < self._settings.max_pending:
             request = self._next()
             if request is None:
                 break
@@ -191,6 +193,11 @@ class Storm:
     def _canary_wanted(self) -> bool:
         return len(self._canaries) + self._canaries_failed < self._settings.canaries
 
+    @property
+    def _short(self) -> bool:
+        """The bucket is empty, but for what rounding leaves."""
+        return self._tokens < 1 - 1e-6
+
     def _refill(self, now: float) -> None:
         if now > self._refilled_at:
             earned = (now - self._refilled_at) * self._settings.rate
@@ -208,8 +215,8 @@ class Storm:
         if self._pending:
             times.append(next(iter(self._pending.values())) + self._settings.pending_timeout)
         if self._grantable() and len(self._pending) < self._settings.max_pending:
-            missing = max(0.0, 1 - self._tokens) / self._settings.rate
-            times.append(self._refilled_at + missing)
+            missing = (1 - self._tokens) / self._settings.rate
+            times.append(self._refilled_at + (max(missing, _BATCH) if self._short else 0.0))
         return min((at for at in times if at is not None), default=None)
 
     def _grantable(self) -> bool:
@@ -231,10 +238,9 @@ class Storm:
 
     def _expire(self, now: float) -> None:
         """Forget grants whose end nobody reported."""
-        horizon = now - self._settings.pending_timeout
         while self._pending:
             session_id, granted_at = next(iter(self._pending.items()))
-            if granted_at > horizon:
+            if now < granted_at + self._settings.pending_timeout:
                 return
             del self._pending[session_id]
             self._canaries.discard(session_id)
@@ -305,12 +311,17 @@ class Storm:
             return
         if self._tick_at is not None and now >= self._tick_at:
             self._tick_at = now + _TICK
-        if len(self._failing) >= max(1.0, self._settings.calm_share * self._sessions):
+        if not self._quiet():
             self._calm_since = None
         elif self._calm_since is None:
             self._calm_since = now
         elif now - self._calm_since >= self._settings.calm_after and not len(self._lanes):
             self._end()
+
+    def _quiet(self) -> bool:
+        """Few fail, and not because they are held back."""
+        few = len(self._failing) < max(1.0, self._settings.calm_share * self._sessions)
+        return few and (self._phase is StormPhase.RELEASING or not len(self._lanes))
 
     def _end(self) -> None:
         self._phase = StormPhase.CALM
