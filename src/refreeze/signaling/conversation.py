@@ -18,19 +18,19 @@ to a peer never heard of could not be answered.
 them. The ack means: the peer's session exists and has it; no answer yet does not mean that
 nobody is there. Nothing is answered to an ack, a stale or an undeliverable, so nothing loops.
 
-The verdict on every message is :data:`TABLE`, by kind and standing.
+The verdict on every message is in :data:`.acceptance.TABLE`, by kind and standing.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable
 from typing import TypeAlias
 
 from attrs import define, evolve, field, frozen
 
+from refreeze.signaling.acceptance import TABLE, Standing, Verdict
 from refreeze.signaling.envelope import (
     MAX_EPOCH,
     CandidateInit,
@@ -57,62 +57,6 @@ _BYE = EnvelopeKind.BYE
 _ACK = EnvelopeKind.ACK
 _STALE = EnvelopeKind.STALE
 _LOST = EnvelopeKind.UNDELIVERABLE
-
-
-class Standing(StrEnum):
-    """Where a message stands against what is known of its sender."""
-
-    NEW_EPOCH = "new-epoch"
-    """Its epoch is greater than the known one, or none is known."""
-    OLD_EPOCH = "old-epoch"
-    PAST = "past"
-    """Known epoch; its generation is below that of the last applied description."""
-    PRESENT = "present"
-    """Known epoch; the generation of the last applied description."""
-    FUTURE = "future"
-    """Known epoch; a generation above it."""
-
-
-class Verdict(StrEnum):
-    """What is done with a message."""
-
-    ADOPT = "adopt"
-    """The epoch becomes the known one, then the message is applied."""
-    APPLY = "apply"
-    IF_OURS = "if-ours"
-    """Applied (its epoch adopted) if it names our current offer or request; else dropped."""
-    AGAIN = "again"
-    """The last applied offer, sent again, gets the stored answer again; anything else is late."""
-    HOLD = "hold"
-    """Too early: kept, bounded, until its description is applied (T2)."""
-    TELL = "tell"
-    """Dropped, and the sender is told the epoch we know."""
-    TOO_LATE = "too-late"
-    UNKNOWN_EPOCH = "unknown-epoch"
-    RAISE = "raise"
-    """We were told that our epoch is old: move above it and send again."""
-
-
-def _row(*verdicts: Verdict) -> Mapping[Standing, Verdict]:
-    return dict(zip(Standing, verdicts, strict=True))
-
-
-_V = Verdict
-
-TABLE: Mapping[EnvelopeKind, Mapping[Standing, Verdict]] = {
-    #              new epoch         old epoch    past         present      future
-    _OFFER: _row(_V.ADOPT, _V.TELL, _V.TOO_LATE, _V.AGAIN, _V.APPLY),
-    _PLEASE: _row(_V.ADOPT, _V.TELL, _V.TOO_LATE, _V.TOO_LATE, _V.APPLY),
-    _ANSWER: _row(_V.IF_OURS, _V.TELL, _V.TOO_LATE, _V.TOO_LATE, _V.IF_OURS),
-    _CANDIDATE: _row(_V.UNKNOWN_EPOCH, _V.TOO_LATE, _V.TOO_LATE, _V.APPLY, _V.HOLD),
-    _END: _row(_V.UNKNOWN_EPOCH, _V.TOO_LATE, _V.TOO_LATE, _V.APPLY, _V.HOLD),
-    _BYE: _row(_V.UNKNOWN_EPOCH, _V.TOO_LATE, _V.TOO_LATE, _V.APPLY, _V.APPLY),
-    _ACK: _row(_V.IF_OURS, _V.TOO_LATE, _V.IF_OURS, _V.IF_OURS, _V.IF_OURS),
-    _STALE: _row(_V.RAISE, _V.RAISE, _V.RAISE, _V.RAISE, _V.RAISE),
-    _LOST: _row(_V.IF_OURS, _V.IF_OURS, _V.IF_OURS, _V.IF_OURS, _V.IF_OURS),
-}
-"""Every kind against every standing. Past and TOO_LATE is *stale* in the design's words, FUTURE
-candidates and unknown epochs are *too early*."""
 
 
 @frozen
@@ -248,10 +192,11 @@ class Conversation:
     def resend(self) -> list[Envelope]:
         """What is outstanding, same ids, with the candidates that followed it.
 
-        Our offer; or else our restart-please; or else our last description, which is an answer
-        that the peer may not have.
+        Our offer; or else our restart-please; or else our answer to the peer's last offer,
+        which the peer may not have.
         """
-        subject = self._offer or self._please or self._latest
+        answer = self._applied.answer if self._applied else None
+        subject = self._offer or self._please or answer
         return [self._current(envelope) for envelope in subject.all()] if subject else []
 
     # Where we are.

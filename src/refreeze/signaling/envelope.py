@@ -171,8 +171,11 @@ def read_envelope(members: Mapping[str, Any], *, sender: str | None = None) -> E
     )
 
 
-def format_envelope(envelope: Envelope) -> bytes:
-    """One JSON line with its LF; EnvelopeError when it would be longer than :data:`MAX_LINE`."""
+def format_envelope(envelope: Envelope, **more: str) -> bytes:
+    """One JSON line with its LF; EnvelopeError when it would be longer than :data:`MAX_LINE`.
+
+    *more* are further members, for the eyes of people: a reader drops them.
+    """
     members: JsonObject = {
         "v": envelope.v,
         "id": envelope.id,
@@ -187,6 +190,7 @@ def format_envelope(envelope: Envelope) -> bytes:
         "candidate": _candidate_members(envelope.candidate),
         "reason": envelope.reason,
         "known": envelope.known,
+        **more,
     }
     return format_line({name: value for name, value in members.items() if value is not None})
 

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from refreeze.signaling.access import Access, CookieAccess, SocketAccess
-from refreeze.signaling.envelope import Envelope, format_envelope
+from refreeze.signaling.envelope import Envelope, EnvelopeError, format_envelope
 from refreeze.signaling.hub_connection import (
     HELLO_WAIT,
     HubConnection,
@@ -185,17 +185,15 @@ class Hub(Service):
         if target is None:
             known = envelope.to in self._known
             self._bounce(connection, envelope, "offline" if known else "unknown-peer")
-        elif target.send_line(format_envelope(envelope)):
-            self.counters["routed"] += 1
         else:
-            self._bounce(connection, envelope, "queue-full")
+            self._pass_on(connection, envelope, target)
 
-    def bounce(self, connection: HubConnection, reason: str, members: Mapping[str, Any]) -> None:
-        """Send back what the hub could not read."""
+    def bounce(self, connection: HubConnection, detail: str, members: Mapping[str, Any]) -> None:
+        """Send back what the hub could not read, and say why."""
         reply = undeliverable(
-            hub=self.settings.name, to=connection.name, reason=reason, members=members
+            hub=self.settings.name, to=connection.name, reason="malformed", members=members
         )
-        connection.send_line(format_envelope(reply))
+        connection.send_line(format_envelope(reply, detail=detail))
 
     def watch(self, connection: HubConnection, names: Sequence[str]) -> None:
         for name in names:
@@ -209,10 +207,23 @@ class Hub(Service):
 
     # Small change.
 
-    def _bounce(self, connection: HubConnection, envelope: Envelope, reason: str) -> None:
+    def _pass_on(self, sender: HubConnection, envelope: Envelope, target: HubConnection) -> None:
+        try:
+            line = format_envelope(envelope)
+        except EnvelopeError as error:
+            # With the hub's own ``from`` in it, it may have become too long.
+            self._bounce(sender, envelope, "malformed", error.reason)
+            return
+        if target.send_line(line):
+            self.counters["routed"] += 1
+        else:
+            self._bounce(sender, envelope, "queue-full")
+
+    def _bounce(
+        self, connection: HubConnection, envelope: Envelope, reason: str, detail: str = ""
+    ) -> None:
         self.counters[reason.replace("-", "_")] += 1
-        reply = returned(envelope, reason)
-        connection.send_line(format_envelope(reply))
+        connection.send_line(format_envelope(returned(envelope, reason), detail=detail or reason))
 
     def _add_watch(self, connection: HubConnection, name: str) -> bool:
         """False when *connection* watches as many as it may."""

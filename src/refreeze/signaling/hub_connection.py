@@ -12,7 +12,6 @@ from twisted.internet.interfaces import IDelayedCall
 from refreeze.signaling.access import Access, Guard
 from refreeze.signaling.cookie import CookieError, CookieServer
 from refreeze.signaling.envelope import (
-    MAX_REASON,
     UNKNOWN,
     Envelope,
     EnvelopeError,
@@ -55,7 +54,7 @@ class Exchange(Protocol):
     def unwatch(self, connection: HubConnection, names: Sequence[str]) -> None: ...
 
     def bounce(
-        self, connection: HubConnection, reason: str, members: Mapping[str, Any]
+        self, connection: HubConnection, detail: str, members: Mapping[str, Any]
     ) -> None: ...
 
 
@@ -126,7 +125,7 @@ class HubConnection(LineConnection):
         if self.stage is not Stage.OPEN:
             self._unwelcome()
             return
-        self.exchange.bounce(self, f"malformed: {reason}"[:MAX_REASON], members)
+        self.exchange.bounce(self, reason, members)
 
     def _challenge(self, value: Any) -> None:
         try:
@@ -176,6 +175,8 @@ class HubConnection(LineConnection):
         self.close("auth" if self.stage in (Stage.HANDSHAKE, Stage.PROOF) else "hello")
 
     def _too_slow(self) -> None:
+        if self.closing:
+            return
         self.counters["refused"] += 1
         self.close("timeout")
 

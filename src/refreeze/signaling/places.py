@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeAlias, cast
 
 from attrs import frozen
@@ -144,8 +145,9 @@ def remove_stale_socket(path: str) -> bool:
             probe.setblocking(False)
             probe.connect(path)
     except ConnectionRefusedError:
-        os.unlink(path)
-        return True
+        with suppress(OSError):  # then the bind will say what is wrong
+            os.unlink(path)
+            return True
     except OSError:
         return False
     return False

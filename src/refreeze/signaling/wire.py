@@ -21,15 +21,15 @@ from the hub
                                                         not-permitted, timeout, replaced, too-many,
                                                         shutdown
 from either
-``{"v":1,"ping":N}``, ``{"v":1,"pong":N}``              asked after 20 s; silence for 10 s more
+``{"v":1,"ping":N}``, ``{"v":1,"pong":N}``              asked every 20 s; silence for 10 s then
                                                         means that the other end is gone
 ======================================================= ======================================
 
-Whoever sends to a name also watches it from then on. Unknown notices are ignored, so that a
-later version may add some. An envelope that does not reach its addressee comes back as
+Whoever sends to a name also watches it from then on. Empty lines and unknown notices are
+ignored; a later version may add some. An envelope that does not reach its addressee comes back as
 ``undeliverable`` from the addressee's name (from the hub's if there is none), with the id of the
 lost one in ``offer`` and in ``reason``: ``offline``, ``unknown-peer`` (never seen here),
-``queue-full``, ``malformed: ...``.
+``queue-full``, ``malformed`` (``detail`` then says what is wrong).
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ FLUSH_WAIT = 2.0
 
 @frozen
 class Keepalive:
-    """Seconds of quiet before a ping, and from the ping to giving up; both positive."""
+    """Seconds between two pings, and from a ping to giving up when nothing at all was heard."""
 
     interval: float = 20.0
     timeout: float = 10.0
 
     def __attrs_post_init__(self) -> None:
-        if self.interval <= 0 or self.timeout <= 0:
-            raise ValueError("keepalive times are positive")
+        if not 0 < self.timeout < self.interval:
+            raise ValueError("a keepalive's timeout is above 0 and below its interval")
 
 
 @implementer(IPushProducer)
@@ -141,7 +141,6 @@ class LineConnection(Protocol):
     _outbox: Outbox | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _heard: bool = field(default=True, init=False)
-    _asked: bool = field(default=False, init=False)
     _pings: int = field(default=0, init=False)
 
     _log = Logger()
@@ -221,7 +220,7 @@ class LineConnection(Protocol):
         transport: Any = self.transport
         self._outbox = Outbox(transport, self.max_queue)
         transport.registerProducer(self._outbox, True)
-        self._set_timer(self.keepalive.interval, self._tick)
+        self._set_timer(self.keepalive.interval, self._ping)
         self._guard(self.opened)
 
     def dataReceived(self, data: bytes) -> None:
@@ -239,6 +238,8 @@ class LineConnection(Protocol):
     # For myself.
 
     def _line(self, line: bytes | None) -> None:
+        if line == b"":
+            return
         if line is None:
             self.bad_line("too long", {})
             return
@@ -263,21 +264,18 @@ class LineConnection(Protocol):
         elif name != "pong":
             self.notice_received(name, value)
 
-    def _tick(self) -> None:
-        """Twice a round: after the interval, and after the ping's timeout."""
-        if self._asked and not self._heard:
+    def _ping(self) -> None:
+        self._heard = False
+        self._pings += 1
+        if self.send_notice("ping", self._pings):
+            self._set_timer(self.keepalive.timeout, self._check)
+
+    def _check(self) -> None:
+        if self._heard:
+            self._set_timer(self.keepalive.interval - self.keepalive.timeout, self._ping)
+        else:
             self.counters["keepalive_lost"] += 1
             self.abort("keepalive")
-            return
-        self._asked = not self._heard
-        wait = self.keepalive.interval
-        if self._asked:
-            self._pings += 1
-            wait = self.keepalive.timeout
-            if not self.send_notice("ping", self._pings):
-                return
-        self._heard = False
-        self._set_timer(wait, self._tick)
 
     def _set_timer(self, wait: float, call: Any) -> None:
         self._cancel_timer()
