@@ -8,7 +8,8 @@ from refreeze.watchdog import Cause, RoundOutcome, WatchState
 
 from .driving import Driver
 
-NO_DELAY = 1.0
+ENOUGH = 1.0
+"""Longer than the delay of a first attempt (seconds)."""
 
 
 def _idle(offerer: bool) -> Driver:
@@ -48,7 +49,7 @@ def _ungranted(offerer: bool) -> Driver:
 
 def _asking(_offerer: bool) -> Driver:
     driver = _queued(False)
-    driver.wait(NO_DELAY)
+    driver.wait(ENOUGH)
     return driver
 
 

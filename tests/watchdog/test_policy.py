@@ -919,6 +919,15 @@ class OperatorTests(SynchronousTestCase):
         self.assertEqual(driver.policy.snapshot().last_reason, "cancelled")
         self.assertIs(driver.state, WatchState.WATCHING)
 
+    def test_a_cancelled_round_of_a_good_path_does_not_delay_the_next_failure(self) -> None:
+        driver = Driver().established()
+        driver.please()
+        driver.policy.cancel(driver.now)
+        driver.drain()
+        driver.ice("failed")
+        driver.wait(0.6)
+        self.assertEqual(len(driver.of(StartRound)), 2)
+
     def test_reset_closes_the_circuit_and_starts_over(self) -> None:
         driver = Driver().established()
         driver.ice("failed")

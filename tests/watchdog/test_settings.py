@@ -12,7 +12,9 @@ _TUPLES = ("offer_resends",)
 
 
 class SettingsTests(SynchronousTestCase):
-    def assertRefused(self, kind: type[PolicySettings] | type[StormSettings], **values: object):
+    def assertRefused(
+        self, kind: type[PolicySettings] | type[StormSettings], **values: object
+    ) -> str:
         with self.assertRaises(ValueError) as caught:
             kind(**values)  # type: ignore[arg-type]  # hostile values are the point
         return str(caught.exception)

@@ -48,11 +48,6 @@ class Lanes:
         return len(self._of)
 
     @property
-    def slotted(self) -> int:
-        """How many wait for their slot."""
-        return len(self._slotted)
-
-    @property
     def ready(self) -> int:
         return len(self._of) - len(self._slotted)
 

@@ -80,11 +80,6 @@ class Machine:
         actions, self._actions = self._actions, []
         return actions
 
-    def suppressed(self, cause: Cause, reason: str) -> None:
-        """A restart was wanted and is not made."""
-        count(self.counters.suppressed, reason)
-        self.note("watchdog.suppressed", cause=cause.value, reason=reason)
-
     # The budget
 
     def refresh(self, now: float, why: str) -> bool:

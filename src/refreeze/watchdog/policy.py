@@ -30,6 +30,9 @@ class Policy:
     :meth:`next_deadline` again. Reports about rounds carry the id that the session gave in
     :meth:`round_started`; ids are unique within a session, and a report about another than the
     current round is counted and ignored (T12).
+
+    Every method takes *now*, monotonic seconds that never go back from the *now* of the
+    constructor on.
     """
 
     def __init__(
@@ -39,7 +42,6 @@ class Policy:
         self._random = random
         self._offerer = offerer
         self._machine = Machine(settings, random, offerer)
-        self._created_at = now
         self._last_operator = NEVER
         self._last_peer = NEVER
         self._last_rebind = NEVER
@@ -134,7 +136,7 @@ class Policy:
         if not self._live():
             return
         if machine.round is not None:
-            machine.suppressed(Cause.REBIND, "round-pending")
+            count(machine.counters.suppressed, "round-pending")
             return
         due = max(now, self._last_rebind + self._settings.rebind_interval)
         if machine.want(Cause.REBIND, due):
@@ -226,7 +228,7 @@ class Policy:
         """The peer asks for a restart; True when one will be made (or our offer is repeated)."""
         machine = self._machine
         if not self._live() or machine.gates.hold_reason is not None:
-            machine.suppressed(Cause.PEER, "closed" if machine.closed else "held")
+            count(machine.counters.suppressed, "held" if self._live() else "not-open")
             return False
         machine.gates.heard_from_peer()
         current = machine.round
@@ -316,7 +318,8 @@ class Policy:
         machine = self._machine
         if machine.attempt is None and machine.round is None:
             return False
-        machine.postpone(now)
+        if machine.path.broken:
+            machine.postpone(now)
         machine.drop_attempt("cancelled")
         machine.abandon(now, RoundOutcome.ABANDONED, "cancelled")
         machine.settle(now)
@@ -448,7 +451,7 @@ class Policy:
         repeated = now < self._last_major + settings.network_debounce
         fresh = repeated or machine.refresh(now, cause.value)
         if not fresh and machine.breaker.circuit is Circuit.OPEN:
-            machine.suppressed(cause, "network-flapping")
+            count(machine.counters.suppressed, "network-flapping")
             return
         if repeated:
             planned = self._last_major > now
