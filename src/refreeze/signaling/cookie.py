@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import os
 import stat
+from contextlib import suppress
 
 from attrs import define, field, frozen
 
@@ -96,13 +97,15 @@ def load_cookie(path: str) -> Cookie:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise CookieError(f"{path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise CookieError(f"{path}: not a regular file")
         if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
             raise CookieError(f"{path}: more than its owner may write it, or others may read it")
-        secret = file.read(COOKIE_LENGTH + 1)
+        secret = os.read(descriptor, COOKIE_LENGTH + 1)
+    finally:
+        os.close(descriptor)
     if len(secret) != COOKIE_LENGTH:
         raise CookieError(f"{path}: not {COOKIE_LENGTH} bytes")
     return Cookie(secret)
@@ -115,6 +118,8 @@ def ensure_cookie(path: str, random: Randomness) -> Cookie:
     try:
         if not os.path.lexists(path):
             # Complete before it has its name: a reader never sees half a cookie.
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
             with os.fdopen(os.open(temporary, flags, COOKIE_MODE), "wb") as file:
                 os.fchmod(file.fileno(), COOKIE_MODE)
                 file.write(random.randbytes(COOKIE_LENGTH))
