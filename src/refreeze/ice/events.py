@@ -1,0 +1,90 @@
+"""What an agent tells its owner, and what it wants sent."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from attrs import frozen
+
+from refreeze.basics import Address
+from refreeze.ice.pair import Pair
+from refreeze.ice.states import IceRole, IceState
+
+
+class Transmit(NamedTuple):
+    """A STUN message to send. *transaction* is set on requests: the mux routes the response."""
+
+    base: Address
+    remote: Address
+    data: bytes
+    transaction: bytes | None
+
+
+@frozen
+class StateChanged:
+    """The agent's state changed; *reason* is a slug, set for ``failed``."""
+
+    state: IceState
+    reason: str = ""
+
+
+@frozen
+class PairValid:
+    """A check succeeded: data may flow on this pair before any nomination."""
+
+    pair: Pair
+
+
+@frozen
+class PairSelected:
+    """The pair was nominated and is valid."""
+
+    pair: Pair
+
+
+@frozen
+class Rebound:
+    """A NAT on the way gave somebody a new address; *what* is ``source`` or ``mapped``."""
+
+    pair: Pair
+    what: str
+
+
+@frozen
+class ConsentLost:
+    """No valid response for 30 s: nothing more is sent on the pair (RFC 7675)."""
+
+    pair: Pair
+
+
+@frozen
+class Recovered:
+    """The selected pair was heard again after ``failed``."""
+
+    pair: Pair
+
+
+@frozen
+class RoleChanged:
+    """A role conflict was resolved against us."""
+
+    role: IceRole
+
+
+@frozen
+class RemoteActive:
+    """The controlling side nominates, sends data or asks consent on the selected pair."""
+
+    pair: Pair
+
+
+AgentEvent: TypeAlias = (
+    StateChanged
+    | PairValid
+    | PairSelected
+    | Rebound
+    | ConsentLost
+    | Recovered
+    | RoleChanged
+    | RemoteActive
+)
