@@ -359,7 +359,7 @@ class ConnectionTests(LinkCase):
             {"max_delay": 0.5},
         ):
             with self.assertRaises(ValueError):
-                LinkSettings(**wrong)  # type: ignore[arg-type]  # all are floats
+                LinkSettings(**wrong)
 
     def test_many_peers_are_watched_in_lines_of_allowed_length(self) -> None:
         link = start_link(self.network, self.door, "alice")
@@ -408,7 +408,7 @@ class ControlTests(SynchronousTestCase):
         self.receiver.take()
         got = self.signaling.deliver(self.answer())
         self.assertEqual(self.receiver.take(), [got])
-        self.carrier.deliver(self.answer())  # type: ignore[attr-defined]  # of this carrier only
+        self.carrier.deliver(self.answer())
         self.assertEqual(self.receiver.take(), [got])
 
     def test_what_is_no_envelope_of_ours_is_an_error_for_the_caller(self) -> None:
@@ -422,7 +422,7 @@ class ControlTests(SynchronousTestCase):
             with self.assertRaises(EnvelopeError):
                 self.signaling.deliver(text)
             with self.assertRaises(EnvelopeError):
-                self.carrier.deliver(text)  # type: ignore[attr-defined]  # of this carrier only
+                self.carrier.deliver(text)
         self.assertEqual(self.receiver.take(), [])
 
     def test_a_control_port_that_fails_takes_nothing(self) -> None:

@@ -202,8 +202,9 @@ class HubLink(Service):
             )
             self.counters["refused"] += 1
             return False
-        self.counters["sent"] += 1
-        return connection.send_line(line)
+        taken = connection.send_line(line)
+        self.counters["sent" if taken else "refused"] += 1
+        return taken
 
     # For the connection.
 

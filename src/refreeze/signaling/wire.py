@@ -105,9 +105,9 @@ class Outbox:
         return self._queued
 
     def flush(self) -> None:
-        """Give the transport everything that waits: it closes after this."""
-        self._paused = False
-        self.resumeProducing()
+        """Give the transport everything that waits, paused or not: it closes after this."""
+        while self._lines:
+            self.resumeProducing()
 
     def pauseProducing(self) -> None:
         self._paused = True
