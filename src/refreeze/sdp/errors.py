@@ -1,0 +1,20 @@
+"""What is wrong with a description, in one line."""
+
+from __future__ import annotations
+
+
+class SdpError(ValueError):
+    """*line* counts from 1 (None: the whole); *expected* says what would have been right.
+
+    The offending text is not repeated: it may be a password.
+    """
+
+    def __init__(self, expected: str, line: int | None = None) -> None:
+        where = f"line {line}: " if line is not None else ""
+        super().__init__(f"{where}expected {expected}")
+        self.expected = expected
+        self.line = line
+
+
+class UnsupportedCandidate(SdpError):
+    """Well-formed, but not for us: the line is ignored (RFC 8839 section 5.1)."""
