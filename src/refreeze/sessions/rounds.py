@@ -1,0 +1,60 @@
+"""Restart rounds as a session keeps them: what `history` shows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import define, field
+
+from refreeze.watchdog import Cause, RoundOutcome
+
+KEPT = 100
+
+
+@define(eq=False)
+class RoundRecord:
+    """One round. Times are monotonic seconds, *wall* is the wall clock's at its start."""
+
+    id: int
+    cause: Cause
+    ours: bool
+    reason: str
+    started_at: float
+    wall: float
+    ufrag: str | None = None
+    outcome: RoundOutcome | None = None
+    ended_at: float | None = None
+    detail: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, once it has ended."""
+        return None if self.ended_at is None else self.ended_at - self.started_at
+
+
+@define(eq=False)
+class RoundBook:
+    """The rounds of one session: the current one, and the latest that ended."""
+
+    on_end: Callable[[RoundRecord], None]
+    current: RoundRecord | None = None
+    ended: deque[RoundRecord] = field(factory=lambda: deque(maxlen=KEPT))
+    _count: int = 0
+
+    def begin(
+        self, cause: Cause, *, ours: bool, reason: str, now: float, wall: float
+    ) -> RoundRecord:
+        """A new current round; the one before must have ended."""
+        self._count += 1
+        self.current = RoundRecord(self._count, cause, ours, reason, now, wall)
+        return self.current
+
+    def end(self, outcome: RoundOutcome, detail: str, now: float) -> RoundRecord | None:
+        """The current round is over."""
+        record, self.current = self.current, None
+        if record is not None:
+            record.outcome, record.detail, record.ended_at = outcome, detail, now
+            self.ended.append(record)
+            self.on_end(record)
+        return record

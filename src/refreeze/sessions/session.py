@@ -1,0 +1,510 @@
+"""One session: a peer connection, its signaling, its forward and its watchdog, tied together.
+
+Facts go from the transport and the signaling to the policy at once; what the policy wants is
+done in a task of its own, so that nothing happens inside somebody else's call.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from refreeze.basics import Randomness, format_address
+from refreeze.ice.events import ConsentLost, Rebound, Recovered
+from refreeze.ice.transport import (
+    CutOver,
+    GenerationFailed,
+    OutwardState,
+    PairChanged,
+    TransportEvent,
+)
+from refreeze.jsep import Description, DescriptionType, JsepError
+from refreeze.net.scheduler import Handle, Scheduler
+from refreeze.peer import Event, PeerEnvironment, RawProtect, RTCIceCandidate, RTCPeerConnection
+from refreeze.sessions.forward import Forward
+from refreeze.sessions.rounds import RoundBook, RoundRecord
+from refreeze.signaling import (
+    Apply,
+    CandidateInit,
+    Carrier,
+    Conversation,
+    Dropped,
+    Envelope,
+    EnvelopeKind,
+    Reply,
+    Resend,
+    Signaling,
+)
+from refreeze.watchdog import (
+    AbandonRound,
+    Action,
+    Cause,
+    Note,
+    Policy,
+    RequestGrant,
+    ResendOffer,
+    RoundOutcome,
+    SendRestartPlease,
+    StartRound,
+    WithdrawGrant,
+)
+
+_ROLLBACK = Description(DescriptionType.ROLLBACK)
+
+
+class Budget(Protocol):
+    """What a session asks of those above it."""
+
+    def request(self, session: Session, ticket: int, cause: Cause) -> None: ...
+
+    def withdraw(self, session: Session) -> None: ...
+
+    def failed(self, session: Session) -> None: ...
+
+    def round_ended(self, session: Session, record: RoundRecord) -> None: ...
+
+    def epoch_raised(self, session: Session, epoch: int) -> None: ...
+
+    def look_at_network(self) -> None: ...
+
+
+@frozen(kw_only=True)
+class SessionIdentity:
+    """Who talks with whom about what. *offerer*: whether our watchdog offers."""
+
+    name: str
+    me: str
+    peer: str
+    offerer: bool
+    epoch: int
+
+
+@define(eq=False, kw_only=True)
+class Session:
+    """I keep one path to one peer."""
+
+    identity: SessionIdentity
+    environment: PeerEnvironment
+    signaling: Signaling
+    policy: Policy
+    forward: Forward
+    budget: Budget
+    emit: Callable[[str, dict[str, Any]], None]
+    wall: Callable[[], float]
+    random: Randomness
+    book: RoundBook = field(init=False)
+    conversation: Conversation = field(init=False)
+    connection: RTCPeerConnection = field(init=False)
+    protect: RawProtect = field(init=False)
+    counters: Counter[str] = field(factory=Counter, init=False)
+    peer_online: bool | None = field(default=None, init=False)
+    signaling_up: bool = field(default=False, init=False)
+    failed_at: float | None = field(default=None, init=False)
+    _carrier: Carrier | None = field(default=None, init=False)
+    _handle: Handle = field(init=False)
+    _acting: bool = field(default=False, init=False)
+    _closed: bool = field(default=False, init=False)
+    _sent_sdp: str = field(default="", init=False, repr=False)
+    _reason: str = field(default="", init=False)
+    _work: set[Deferred[None]] = field(factory=set, init=False)
+
+    _log: ClassVar[Logger] = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        identity = self.identity
+        self.book = RoundBook(self._round_over)
+        self.conversation = Conversation(
+            me=identity.me,
+            peer=identity.peer,
+            session=identity.name,
+            epoch=identity.epoch,
+            offerer=identity.offerer,
+            new_id=lambda: f"{self.random.getrandbits(96):024x}",
+        )
+        self.connection = RTCPeerConnection(self.environment, self._transport_event)
+        self.connection.addEventListener("icecandidate", self._trickle)
+        self.protect = RawProtect(self.connection.iceTransport.datagrams)
+        self.protect.on_batch(self.forward.deliver_from_path)
+        self.forward.path_send = self.protect.send
+        self._handle = self._scheduler.add(self)
+
+    @property
+    def _scheduler(self) -> Scheduler:
+        return self.environment.scheduler
+
+    @property
+    def state(self) -> str:
+        """iceConnectionState."""
+        return self.connection.iceConnectionState
+
+    def _now(self) -> float:
+        return self._scheduler.now()
+
+    # Life
+
+    def start(self) -> None:
+        """Bind the forward and join the signaling; ForwardError when the former fails."""
+        self.forward.start()
+        identity = self.identity
+        self._carrier = self.signaling.attach(identity.name, identity.peer, self)
+        self.policy.opened(self._now())
+        self._settle()
+
+    def close(self, reason: str, *, tell: bool = True) -> None:
+        """Say bye, and end everything."""
+        if self._closed:
+            return
+        if tell:
+            self._send(self.conversation.make_bye(reason))
+        self._closed = True
+        now = self._now()
+        self.policy.close(now)
+        self.budget.withdraw(self)
+        self._end_round(RoundOutcome.ABANDONED, "closed")
+        self._handle.remove()
+        if self._carrier is not None:
+            self._carrier.detach()
+        self.connection.close()
+        self.forward.stop()
+        for work in list(self._work):
+            work.cancel()
+
+    # The watchdog's time
+
+    def next_deadline(self) -> float | None:
+        """See :class:`~refreeze.net.scheduler.Timed`."""
+        return self.policy.next_deadline()
+
+    def handle_timeout(self, now: float) -> None:
+        """See :class:`~refreeze.net.scheduler.Timed`."""
+        self.policy.handle_timeout(now)
+        self._settle()
+
+    def granted(self, ticket: int) -> bool:
+        """The storm budget lets us go; False when we no longer want to."""
+        wanted = self.policy.granted(ticket, self._now())
+        self._settle()
+        return wanted
+
+    def settle(self) -> None:
+        """After a call to :attr:`policy` from outside."""
+        self._settle()
+
+    def _settle(self) -> None:
+        """Do what the policy wants in a task of its own."""
+        if not self._acting and not self._closed:
+            self._acting = True
+            self.environment.queue_task(self._act)
+
+    def _act(self) -> None:
+        self._acting = False
+        while not self._closed and (actions := self.policy.take_actions()):
+            for action in actions:
+                self._do(action)
+        if not self._closed:
+            self._handle.update()
+
+    def _do(self, action: Action) -> None:
+        if isinstance(action, Note):
+            self.emit(action.topic, {"id": self.identity.name, **action.fields})
+        elif isinstance(action, RequestGrant):
+            self.budget.request(self, action.ticket, action.cause)
+        elif isinstance(action, WithdrawGrant):
+            self.budget.withdraw(self)
+        elif isinstance(action, StartRound):
+            self._spawn(self._start_round(action))
+        elif isinstance(action, SendRestartPlease):
+            self._send(self.conversation.make_restart_please(action.cause.value))
+        elif isinstance(action, ResendOffer):
+            for envelope in self.conversation.resend():
+                self._send(envelope)
+        elif isinstance(action, AbandonRound):
+            self._spawn(self._abandon(action))
+        else:
+            self.budget.look_at_network()
+
+    def _spawn(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        """Run *work*; what it raises is logged, and it is cancelled when the session closes."""
+        running = Deferred.fromCoroutine(work)
+        self._work.add(running)
+
+        def over(_: object) -> None:
+            self._work.discard(running)
+
+        running.addErrback(self._broke)
+        running.addBoth(over)
+
+    def _broke(self, failure: Any) -> None:
+        self.counters["internal-errors"] += 1
+        self._log.failure("session {session} failed", failure, session=self.identity.name)
+
+    # Rounds
+
+    async def _start_round(self, action: StartRound) -> None:
+        """Offer a restart: new credentials, beside the path that is there (rule 7)."""
+        connection = self.connection
+        if connection.signalingState == "have-local-offer":
+            await connection.setLocalDescription(_ROLLBACK)
+            self.conversation.withdraw_offer()
+        self._end_round(RoundOutcome.SUPERSEDED, "newer-round")
+        offer = await connection.createOffer(iceRestart=True)
+        await connection.setLocalDescription(offer)
+        record = self._begin_round(action.cause, ours=True)
+        self.policy.round_started(record.id, cause=action.cause, ours=True, now=self._now())
+        self._send(self.conversation.make_offer(self._local_sdp()))
+        self._settle()
+
+    def _local_sdp(self) -> str:
+        description = self.connection.localDescription
+        assert description is not None
+        self._sent_sdp = description.sdp
+        return description.sdp
+
+    def _begin_round(self, cause: Cause, *, ours: bool) -> RoundRecord:
+        reason, self._reason = self._reason, ""
+        record = self.book.begin(cause, ours=ours, reason=reason, now=self._now(), wall=self.wall())
+        pending = self.connection.iceTransport.transport.pending
+        record.ufrag = pending.ufrag if pending is not None else None
+        self.emit(
+            "round.start",
+            {"id": self.identity.name, "round": record.id, "cause": cause.value}
+            | ({} if ours else {"by": "peer"}),
+        )
+        return record
+
+    def _end_round(self, outcome: RoundOutcome, detail: str) -> None:
+        record = self.book.end(outcome, detail, self._now())
+        if record is not None and not self._closed:
+            self.policy.round_ended(record.id, outcome, detail, self._now())
+            self._settle()
+
+    def _round_over(self, record: RoundRecord) -> None:
+        outcome = record.outcome.value if record.outcome is not None else ""
+        self.emit(
+            "round.done",
+            {
+                "id": self.identity.name,
+                "round": record.id,
+                "outcome": outcome,
+                "cause": record.cause.value,
+                "seconds": round(record.seconds or 0.0, 3),
+            }
+            | ({"why": record.detail} if record.outcome is not RoundOutcome.SUCCEEDED else {}),
+        )
+        self.budget.round_ended(self, record)
+
+    async def _abandon(self, action: AbandonRound) -> None:
+        """Before the answer a rollback, after it a transport event; the old path goes on."""
+        record = self.book.current
+        if record is None or record.id != action.round_id:
+            self.policy.round_ended(action.round_id, action.outcome, action.reason, self._now())
+            self._settle()
+            return
+        if record.ours and self.connection.signalingState == "have-local-offer":
+            await self.connection.setLocalDescription(_ROLLBACK)
+        elif record.ufrag is not None:
+            self.connection.iceTransport.abandon(record.ufrag)
+        self.conversation.withdraw_offer()
+        self._end_round(action.outcome, action.reason)
+
+    def restart_reason(self, reason: str) -> None:
+        """What an operator gave as the reason of the round that comes next."""
+        self._reason = reason
+
+    # The transport
+
+    def _transport_event(self, event: TransportEvent) -> None:
+        if self._closed:
+            return
+        now, policy = self._now(), self.policy
+        if isinstance(event, OutwardState):
+            self._state_changed(event, now)
+        elif isinstance(event, CutOver):
+            self._cut_over(event)
+        elif isinstance(event, GenerationFailed):
+            record = self.book.current
+            if record is not None and record.ufrag == event.generation.ufrag:
+                self._end_round(RoundOutcome.FAILED, "ice-failed")
+        elif isinstance(event, ConsentLost):
+            policy.consent_lost(now)
+        elif isinstance(event, Recovered):
+            policy.recovered(now)
+        elif isinstance(event, Rebound):
+            self.emit("session.rebind", {"id": self.identity.name, "what": event.what})
+            policy.rebound(now)
+        elif isinstance(event, PairChanged) and event.pair is None:
+            self.emit("session.pair", {"id": self.identity.name, "pair": "none"})
+        self._settle()
+
+    def _state_changed(self, event: OutwardState, now: float) -> None:
+        state, record = event.state.value, self.book.current
+        fields: dict[str, Any] = {
+            "id": self.identity.name,
+            "from": self.state,
+            "to": state,
+        }
+        if record is not None:
+            fields |= {"round": record.id, "cause": record.cause.value}
+        elif event.reason:
+            fields["cause"] = event.reason
+        self.emit("session.state", fields)
+        self.policy.ice_state(state, now, event.reason or None)
+        if state == "failed":
+            self.failed_at = now
+            self.budget.failed(self)
+
+    def _cut_over(self, event: CutOver) -> None:
+        pair = event.pair
+        self.failed_at = None
+        self.emit(
+            "session.pair",
+            {
+                "id": self.identity.name,
+                "local": format_address(pair.base),
+                "remote": format_address(pair.remote_address),
+                "types": f"{pair.local.type.value}/{pair.remote.type.value}",
+                "generation": event.generation.number,
+            },
+        )
+        record = self.book.current
+        if record is not None and record.ufrag == event.generation.ufrag:
+            self.policy.round_connected(record.id, self._now())
+            self._end_round(RoundOutcome.SUCCEEDED, "connected")
+
+    # The signaling
+
+    def signaling_state(self, up: bool) -> None:
+        """See :class:`~refreeze.signaling.CarrierReceiver`."""
+        self.signaling_up = up
+        self.emit("signal.up" if up else "signal.down", {"id": self.identity.name})
+        self.policy.signaling(up, self._now())
+        self._settle()
+
+    def peer_presence(self, peer: str, online: bool) -> None:
+        """See :class:`~refreeze.signaling.CarrierReceiver`."""
+        self.peer_online = online
+        self.policy.peer_online(online, self._now())
+        self._settle()
+
+    def envelope_received(self, envelope: Envelope) -> None:
+        """See :class:`~refreeze.signaling.CarrierReceiver`."""
+        if self._closed:
+            return
+        for outcome in self.conversation.receive(envelope):
+            if isinstance(outcome, Apply):
+                self._apply(outcome.envelope)
+            elif isinstance(outcome, Reply):
+                self._send(outcome.envelope)
+            elif isinstance(outcome, Resend):
+                self.budget.epoch_raised(self, self.conversation.epoch)
+                for again in self.conversation.resend():
+                    self._send(again)
+            elif isinstance(outcome, Dropped) and envelope.kind is EnvelopeKind.OFFER:
+                self.policy.offer_dropped("stale")
+        self._settle()
+
+    def _apply(self, envelope: Envelope) -> None:
+        now = self._now()
+        match envelope.kind:
+            case EnvelopeKind.OFFER:
+                self._spawn(self._take_offer(envelope))
+            case EnvelopeKind.ANSWER:
+                self._spawn(self._take_answer(envelope))
+            case EnvelopeKind.CANDIDATE | EnvelopeKind.END_OF_CANDIDATES:
+                self._spawn(self._take_candidate(envelope))
+            case EnvelopeKind.RESTART_PLEASE:
+                self.policy.restart_please_received(now)
+            case EnvelopeKind.BYE:
+                self.policy.peer_closed(now, envelope.reason or "")
+            case EnvelopeKind.UNDELIVERABLE:
+                self.policy.undeliverable(now, envelope.reason or "")
+            case _:
+                pass
+
+    async def _take_offer(self, envelope: Envelope) -> None:
+        """Answer; in glare the configured offerer's offer stands (T11)."""
+        conversation = self.conversation
+        if conversation.in_glare():
+            if conversation.glare_winner() == self.identity.me:
+                conversation.ignore(envelope)
+                self.policy.offer_dropped("glare")
+                return
+            self._end_round(RoundOutcome.SUPERSEDED, "glare")
+        else:
+            self._end_round(RoundOutcome.SUPERSEDED, "peer-offer")
+        self.policy.offer_received(self._now())
+        try:
+            offer = Description(DescriptionType.OFFER, envelope.sdp or "")
+            await self.connection.setRemoteDescription(offer)
+            await self.connection.setLocalDescription()
+        except JsepError as error:
+            self._refused("offer", error)
+            return
+        record = self._begin_round(Cause.PEER, ours=False)
+        self.policy.round_started(record.id, cause=Cause.PEER, ours=False, now=self._now())
+        answer = conversation.make_answer(self._local_sdp(), envelope.id)
+        if answer is not None:
+            self._send(answer)
+        if record.ufrag is None:
+            # The offer repeats what is in force: there is nothing to check.
+            self._end_round(RoundOutcome.ABANDONED, "no-restart")
+
+    async def _take_answer(self, envelope: Envelope) -> None:
+        record = self.book.current
+        try:
+            answer = Description(DescriptionType.ANSWER, envelope.sdp or "")
+            await self.connection.setRemoteDescription(answer)
+        except JsepError as error:
+            self._refused("answer", error)
+            return
+        if record is not None and record.ours:
+            self.policy.round_answered(record.id, self._now())
+            self._settle()
+
+    async def _take_candidate(self, envelope: Envelope) -> None:
+        init = envelope.candidate
+        if init is None:
+            return
+        try:
+            await self.connection.addIceCandidate(
+                init.candidate,
+                sdpMid=init.sdp_mid,
+                sdpMLineIndex=init.sdp_mline_index,
+                usernameFragment=init.username_fragment,
+            )
+        except (JsepError, TypeError):
+            self.counters["late-candidates"] += 1
+
+    def _refused(self, what: str, error: JsepError) -> None:
+        self.counters[f"refused-{what}s"] += 1
+        self.emit("signal.refused", {"id": self.identity.name, "what": what, "why": str(error)})
+
+    def _trickle(self, event: Event) -> None:
+        """Candidates that the description did not have yet when it was sent."""
+        candidate = event.candidate
+        if not isinstance(candidate, RTCIceCandidate) or not self._sent_sdp:
+            return
+        line = candidate.candidate or "a=end-of-candidates"
+        if line in self._sent_sdp or f"a=ice-ufrag:{candidate.usernameFragment}" not in (
+            self._sent_sdp
+        ):
+            return
+        if candidate.candidate:
+            init = CandidateInit(
+                candidate.candidate,
+                sdp_mid=candidate.sdpMid,
+                sdp_mline_index=candidate.sdpMLineIndex,
+                username_fragment=candidate.usernameFragment,
+            )
+            self._send(self.conversation.make_candidate(init))
+        else:
+            self._send(self.conversation.make_end(candidate.usernameFragment))
+
+    def _send(self, envelope: Envelope) -> None:
+        if self._carrier is not None and not self._carrier.send(envelope):
+            self.counters["unsent-envelopes"] += 1
