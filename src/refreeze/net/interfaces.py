@@ -5,53 +5,125 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+import ifaddr
+from attrs import Attribute, field, frozen
 
 from refreeze.basics import canonical_host
+
+_IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_SYS_CLASS_NET: Final = Path("/sys/class/net")
+_NO_LINK: Final = frozenset({"down", "lowerlayerdown", "notpresent", "dormant"})
+
+
+def _hosts(_self: object, _attribute: Attribute[Any], value: tuple[str, ...]) -> None:
+    for host in value:
+        canonical_host(host)
+
+
+def _patterns(_self: object, _attribute: Attribute[Any], value: tuple[str, ...]) -> None:
+    for pattern in value:
+        check_pattern(pattern)
 
 
 @frozen(kw_only=True)
 class AddressSettings:
     """*addresses* given by hand win; else every address that *include* has and *exclude* not.
 
-    A pattern is an interface glob (``eth*``) or a network (``10.0.0.0/8``).
+    A pattern is an interface glob (``eth*``), an address or a network (``10.0.0.0/8``); an empty
+    *include* has all. ValueError, one line, for what is neither.
     """
 
-    addresses: tuple[str, ...] = ()
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = field(default=(), validator=_hosts)
+    include: tuple[str, ...] = field(default=(), validator=_patterns)
+    exclude: tuple[str, ...] = field(default=(), validator=_patterns)
     loopback: bool = False
+    link_local: bool = False
+    """Link-local addresses reach one link only; a socket bound to one implies its scope."""
+
+
+def check_pattern(pattern: str) -> None:
+    """ValueError, one line, when *pattern* names neither interfaces nor a network."""
+    if not pattern:
+        raise ValueError("an empty pattern matches nothing")
+    if "/" in pattern:
+        try:
+            ipaddress.ip_network(pattern, strict=False)
+        except ValueError:
+            raise ValueError(f"not a network: {pattern!r}") from None
 
 
 def choose_hosts(settings: AddressSettings, found: Iterable[tuple[str, str]]) -> Sequence[str]:
-    """The hosts to bind, in order; *found* is (interface, address)."""
+    """The hosts to bind, in order, each once; *found* is (interface, address)."""
     if settings.addresses:
-        return [canonical_host(host) for host in settings.addresses]
-    hosts = []
+        return list(dict.fromkeys(canonical_host(host) for host in settings.addresses))
+    hosts: dict[str, None] = {}
     for interface, host in found:
         address = ipaddress.ip_address(host.partition("%")[0])
-        if address.is_loopback and not settings.loopback:
+        if (
+            _offerable(address, settings)
+            and (not settings.include or _matches(settings.include, interface, address))
+            and not _matches(settings.exclude, interface, address)
+        ):
+            hosts[host] = None
+    return list(hosts)
+
+
+def _offerable(address: _IP, settings: AddressSettings) -> bool:
+    """RFC 8445 section 5.1.1.1: what a host candidate may be."""
+    if address.is_loopback:
+        return settings.loopback
+    if address.is_link_local:
+        return settings.link_local
+    if address.is_unspecified or address.is_multicast:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        # Site-local, IPv4-mapped and the deprecated IPv4-compatible addresses (::/96).
+        return not (address.is_site_local or address.ipv4_mapped or int(address) < 1 << 32)
+    return True
+
+
+def _matches(patterns: Iterable[str], interface: str, address: _IP) -> bool:
+    return any(_matches_one(pattern, interface, address) for pattern in patterns)
+
+
+def _matches_one(pattern: str, interface: str, address: _IP) -> bool:
+    try:
+        network = ipaddress.ip_network(pattern, strict=False)
+    except ValueError:
+        return fnmatchcase(interface, pattern)
+    return address.version == network.version and address in network
+
+
+def system_hosts() -> Sequence[tuple[str, str]]:
+    """(interface, address) of every address of an interface with a link, as the kernel has them.
+
+    An interface that lost its link keeps its addresses; to offer them would be to wait for them.
+    """
+    hosts = []
+    for adapter in ifaddr.get_adapters():
+        if not has_link(adapter.name):
             continue
-        if settings.include and not _matches(settings.include, interface, address):
-            continue
-        if not _matches(settings.exclude, interface, address) and host not in hosts:
-            hosts.append(host)
+        for ip in adapter.ips:
+            if isinstance(ip.ip, str):
+                hosts.append((adapter.name, ip.ip))
+                continue
+            bare, _flow, _scope = ip.ip
+            bare = bare.partition("%")[0]
+            link_local = ipaddress.ip_address(bare).is_link_local
+            zone = f"%{adapter.name}" if link_local else ""
+            hosts.append((adapter.name, canonical_host(bare + zone)))
     return hosts
 
 
-def _matches(
-    patterns: Iterable[str],
-    interface: str,
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> bool:
-    for pattern in patterns:
-        try:
-            network = ipaddress.ip_network(pattern, strict=False)
-        except ValueError:
-            if fnmatchcase(interface, pattern):
-                return True
-            continue
-        if address.version == network.version and address in network:
-            return True
-    return False
+def has_link(interface: str, root: Path = _SYS_CLASS_NET) -> bool:
+    """Whether *interface* is up and has a carrier; True where the kernel does not say."""
+    directory = root / interface.partition(":")[0]
+    try:
+        up = int((directory / "flags").read_text(), 16) & 1
+        return bool(up) and (directory / "operstate").read_text().strip() not in _NO_LINK
+    except (OSError, ValueError):
+        return True

@@ -1,58 +1,92 @@
 """The mux: whose is a datagram? STUN by ufrag and transaction, everything else by 5-tuple.
 
-A request goes to the owner of the *local ufrag in its USERNAME*, never by address first (T22); a
-response to the owner of its transaction id. STUN on an owned 5-tuple that is none of ours (no
-ufrag, present or past, and no transaction) is the application's. A 5-tuple has one owner.
+What arrives is looked at in this order, and never by its address first (T22):
+
+======================================= ======================================================
+what it is                              where it goes
+======================================= ======================================================
+Binding request to a registered ufrag   the owner of the ufrag, whoever owns the 5-tuple
+Binding request to a past ufrag         nowhere: too late, and nobody's data (T21, T23)
+response to a known transaction         the owner that sent the request; nowhere when it left
+Binding indication on an owned 5-tuple  the owner of the 5-tuple: a keepalive (rule 48)
+other STUN on an owned 5-tuple          the owner's data: it is the application's own STUN
+other STUN elsewhere                    nowhere: silence, and charged to its sender's budget
+not STUN, or malformed                  the owner of the 5-tuple as data, or nowhere
+======================================= ======================================================
+
+A sender over its budget of bad packets is not even parsed where it owns no 5-tuple.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Final, Protocol, TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.logger import Logger
 
 from refreeze.basics import Address
 from refreeze.ice.events import Transmit
+from refreeze.net.flood import BadSenders
 from refreeze.net.port import Batch, Port
-from refreeze.stun import Message, MessageClass, StunError, is_stun, parse
+from refreeze.net.ratelog import RateLimitedLog
+from refreeze.stun import Message, MessageClass, Method, StunError, is_stun, parse
 
 FiveTuple: TypeAlias = tuple[Address, Address]
+"""Base and remote address; the protocol is UDP."""
 
-MAX_PAST_UFRAGS = 4096
-TRANSACTION_SECONDS = 40.0
-"""A transaction is known for at least so long, and for less than twice as long."""
+BrokenPortCallback: TypeAlias = Callable[[Address, str], None]
 
-BAD_PER_SECOND = 200
-"""STUN that led nowhere, per source host; what comes above it is dropped unread."""
-
-MAX_BAD_HOSTS = 1024
+_SUCCESS_RESPONSE: Final = b"\x01\x01"
+"""The type of a Binding success response (RFC 8489 section 5)."""
 
 
 class Owner(Protocol):
-    """Who gets the datagrams of its ufrags and 5-tuples."""
+    """Who gets the datagrams of its ufrags, transactions and 5-tuples. Hashed by identity."""
 
     def stun_received(
         self, message: Message, port_base: Address, source: Address, now: float
-    ) -> None: ...
+    ) -> None:
+        """A check, a response or a keepalive; its integrity is not verified yet."""
+        ...
 
     def data_received(
         self, port_base: Address, source: Address, payloads: list[bytes], now: float
-    ) -> None: ...
+    ) -> None:
+        """Consecutive datagrams of one 5-tuple that the owner holds, in order."""
+        ...
+
+
+@frozen(kw_only=True)
+class MuxSettings:
+    """Bounds of the mux's memory and patience."""
+
+    max_past_ufrags: int = 4096
+    transaction_seconds: float = 40.0
+    """A transaction is known for at least so long and for less than twice as long; one lives
+    39.5 s at most (RFC 8489 section 6.2.1)."""
+    max_transactions: int = 1 << 18
+    """Per half of the memory; when it is full, the older half goes early."""
+    max_claims_by_answer: int = 256
+    """5-tuples an owner may come to hold because it answered a check there."""
+    bad_per_second: int = 200
+    max_bad_senders: int = 1024
 
 
 @define
 class MuxCounters:
-    """What became of datagrams that went to nobody, and of those that did."""
+    """What became of datagrams: of those that went to somebody, and of those that did not."""
 
+    received: int = 0
     stun: int = 0
     data: int = 0
+    stun_as_data: int = 0
     malformed: int = 0
     unknown_ufrag: int = 0
     past_ufrag: int = 0
     unknown_transaction: int = 0
+    past_transaction: int = 0
+    unauthenticated: int = 0
     unowned: int = 0
     flooded: int = 0
     refused_claims: int = 0
@@ -61,216 +95,328 @@ class MuxCounters:
 
 
 @define(eq=False)
+class _Holding:
+    """What one owner has in the mux. Transactions point here, so that they outlive it safely."""
+
+    owner: Owner | None
+    ufrags: set[str] = field(factory=set)
+    tuples: set[FiveTuple] = field(factory=set)
+
+
+@define(eq=False)
 class Mux:
-    """I own the ports' traffic; everybody else owns names in me."""
+    """I own the ports' traffic; everybody else owns names in me.
+
+    Local ufrags are unique here, a 5-tuple has one owner (rule 3 of the house), and the ufrags
+    that were are remembered, within bounds, so that late checks are not taken for data.
+    """
 
     now: Callable[[], float]
+    settings: MuxSettings = field(factory=MuxSettings)
     counters: MuxCounters = field(factory=MuxCounters, init=False)
     ports: dict[Address, Port] = field(factory=dict, init=False)
-    _ufrags: dict[str, Owner] = field(factory=dict, init=False)
-    _past: OrderedDict[str, None] = field(factory=OrderedDict, init=False)
-    _owners: dict[FiveTuple, Owner] = field(factory=dict, init=False)
-    _claims: dict[Owner, set[FiveTuple]] = field(factory=dict, init=False)
-    _fresh: dict[bytes, Owner] = field(factory=dict, init=False)
-    _aged: dict[bytes, Owner] = field(factory=dict, init=False)
+    _holdings: dict[Owner, _Holding] = field(factory=dict, init=False)
+    _ufrags: dict[str, _Holding] = field(factory=dict, init=False)
+    _past: dict[str, None] = field(factory=dict, init=False)
+    _tuples: dict[FiveTuple, _Holding] = field(factory=dict, init=False)
+    _fresh: dict[bytes, _Holding] = field(factory=dict, init=False)
+    _aged: dict[bytes, _Holding] = field(factory=dict, init=False)
     _turned_at: float = field(default=0.0, init=False)
-    _bad: dict[str, int] = field(factory=dict, init=False)
-    _bad_since: float = field(default=0.0, init=False)
+    _bad: BadSenders = field(init=False)
+    _told_broken: set[Port] = field(factory=set, init=False)
+    _broken_callbacks: list[BrokenPortCallback] = field(factory=list, init=False)
+    _limited: RateLimitedLog = field(init=False)
 
     _log: ClassVar[Logger] = Logger()
 
-    # Names
+    def __attrs_post_init__(self) -> None:
+        self._turned_at = self.now()
+        self._bad = BadSenders(self.settings.bad_per_second, self.settings.max_bad_senders)
+        self._limited = RateLimitedLog(self._log, now=self.now)
+
+    # Ports
 
     def add_port(self, port: Port) -> None:
-        """Take over what *port* receives."""
+        """Take over what *port* receives; it replaces a port of the same base."""
         self.ports[port.local] = port
         port.on_batch(self.batch_received)
 
     def remove_port(self, base: Address) -> None:
-        """Forget that port; it is not closed."""
-        self.ports.pop(base, None)
+        """Forget that port; it is not closed, and the claims on its base stay."""
+        port = self.ports.pop(base, None)
+        if port is not None:
+            self._told_broken.discard(port)
+
+    def on_port_broken(self, callback: BrokenPortCallback) -> None:
+        """Tell *callback* the base and the reason, once per port, when a send finds it broken.
+
+        It is called inside that send: put off what takes the port away.
+        """
+        self._broken_callbacks.append(callback)
+
+    # Names
 
     def register(self, local_ufrag: str, owner: Owner) -> None:
         """Checks to *local_ufrag* are for *owner*; ValueError when the name is or was taken."""
         if local_ufrag in self._ufrags or local_ufrag in self._past:
             raise ValueError("that ufrag is taken")
-        self._ufrags[local_ufrag] = owner
+        holding = self._holding(owner)
+        holding.ufrags.add(local_ufrag)
+        self._ufrags[local_ufrag] = holding
 
     def retire(self, local_ufrag: str) -> None:
         """Late checks to that ufrag are dropped in silence: they are nobody's data (T21, T23)."""
-        if self._ufrags.pop(local_ufrag, None) is not None:
-            self._past[local_ufrag] = None
-            if len(self._past) > MAX_PAST_UFRAGS:
-                self._past.popitem(last=False)
+        holding = self._ufrags.pop(local_ufrag, None)
+        if holding is None:
+            return
+        holding.ufrags.discard(local_ufrag)
+        self._past[local_ufrag] = None
+        if len(self._past) > self.settings.max_past_ufrags:
+            del self._past[next(iter(self._past))]
 
     def claim(self, base: Address, remote: Address, owner: Owner) -> bool:
-        """Make *owner* the owner of that 5-tuple; False when another one is."""
+        """Make *owner* the owner of that 5-tuple; False, counted, when another one is."""
         key = (base, remote)
-        held = self._owners.get(key)
-        if held is None:
-            self._owners[key] = owner
-            self._claims.setdefault(owner, set()).add(key)
-            return True
-        if held is not owner:
+        held = self._tuples.get(key)
+        if held is not None:
+            if held.owner is owner:
+                return True
             self.counters.refused_claims += 1
             return False
+        holding = self._holding(owner)
+        holding.tuples.add(key)
+        self._tuples[key] = holding
         return True
 
     def release(self, base: Address, remote: Address, owner: Owner) -> None:
         """Give that 5-tuple back, if it is *owner*'s."""
         key = (base, remote)
-        if self._owners.get(key) is owner:
-            del self._owners[key]
-            self._claims[owner].discard(key)
+        held = self._tuples.get(key)
+        if held is not None and held.owner is owner:
+            del self._tuples[key]
+            held.tuples.discard(key)
 
     def release_owner(self, owner: Owner) -> None:
-        """Give everything back; *owner*'s transactions are forgotten as they age."""
-        for key in self._claims.pop(owner, ()):
-            del self._owners[key]
-        for ufrag in [u for u, held in self._ufrags.items() if held is owner]:
+        """Give everything back: the last call of every owner, which is kept alive until then.
+
+        Responses that are still to come to it go nowhere, least of all to the next owner's data.
+        """
+        holding = self._holdings.get(owner)
+        if holding is None:
+            return
+        for key in holding.tuples:
+            del self._tuples[key]
+        holding.tuples.clear()
+        for ufrag in tuple(holding.ufrags):
             self.retire(ufrag)
+        self._holdings.pop(owner, None)
+        holding.owner = None
 
     def claims_of(self, owner: Owner) -> frozenset[FiveTuple]:
         """The 5-tuples that *owner* holds."""
-        return frozenset(self._claims.get(owner, ()))
+        holding = self._holdings.get(owner)
+        return frozenset() if holding is None else frozenset(holding.tuples)
+
+    def _holding(self, owner: Owner) -> _Holding:
+        holding = self._holdings.get(owner)
+        if holding is None:
+            holding = self._holdings[owner] = _Holding(owner)
+        return holding
 
     # Out
 
     def transmit(self, owner: Owner, transmits: Iterable[Transmit]) -> list[Transmit]:
         """Send STUN; returns what could not be handed to the network.
 
-        A request claims its 5-tuple and its transaction is remembered.
+        A request claims its 5-tuple, and its transaction is remembered. A success response
+        claims the 5-tuple when nobody has it: the peer may send data there as soon as it has
+        our answer, before our own check (RFC 8445 section 12.2).
         """
         failed = []
         for transmit in transmits:
-            if transmit.transaction is not None:
-                if not self.claim(transmit.base, transmit.remote, owner):
+            base, remote, data, transaction = transmit
+            if transaction is not None:
+                if not self.claim(base, remote, owner):
                     failed.append(transmit)
                     continue
-                self._remember(transmit.transaction, owner)
-            port = self.ports.get(transmit.base)
-            if port is None:
-                self.counters.no_port += 1
-                failed.append(transmit)
-            elif not port.send(((transmit.data, transmit.remote, 0),)):
+                self._remember(transaction, owner)
+            elif data[:2] == _SUCCESS_RESPONSE and (base, remote) not in self._tuples:
+                self._claim_by_answer(base, remote, owner)
+            if not self._send(base, ((data, remote, 0),)):
                 failed.append(transmit)
         return failed
 
     def send_data(
         self, owner: Owner, base: Address, remote: Address, payloads: Sequence[bytes], tos: int = 0
     ) -> int:
-        """Send data on a 5-tuple that *owner* holds; returns how many the port took."""
-        port = self.ports.get(base)
-        if port is None or not self.claim(base, remote, owner):
+        """Send data on *owner*'s 5-tuple; returns how many the port took, in order."""
+        if not self.claim(base, remote, owner):
             return 0
-        return port.send([(payload, remote, tos) for payload in payloads])
+        return self._send(base, [(payload, remote, tos) for payload in payloads])
+
+    def _send(self, base: Address, batch: Batch) -> int:
+        port = self.ports.get(base)
+        if port is None:
+            self.counters.no_port += len(batch)
+            return 0
+        handed = port.send(batch)
+        if handed < len(batch) and port.broken is not None and port not in self._told_broken:
+            self._told_broken.add(port)
+            self._tell_broken(base, port.broken)
+        return handed
+
+    def _tell_broken(self, base: Address, reason: str) -> None:
+        for callback in self._broken_callbacks:
+            try:
+                callback(base, reason)
+            except Exception:
+                self._owner_failed()
+
+    def _claim_by_answer(self, base: Address, remote: Address, owner: Owner) -> None:
+        holding = self._holdings.get(owner)
+        if holding is not None and len(holding.tuples) < self.settings.max_claims_by_answer:
+            self.claim(base, remote, owner)
 
     def _remember(self, transaction: bytes, owner: Owner) -> None:
-        now = self.now()
-        if now - self._turned_at >= TRANSACTION_SECONDS:
-            stale = now - self._turned_at >= 2 * TRANSACTION_SECONDS
-            self._aged = {} if stale else self._fresh
+        """Two halves that take turns: forgetting costs nothing per transaction."""
+        age = self.now() - self._turned_at
+        seconds = self.settings.transaction_seconds
+        if age >= seconds or len(self._fresh) >= self.settings.max_transactions:
+            self._aged = self._fresh if age < 2 * seconds else {}
             self._fresh = {}
-            self._turned_at = now
-        self._fresh[transaction] = owner
+            self._turned_at += age
+        self._fresh[transaction] = self._holding(owner)
 
     # In
 
     def batch_received(self, port: Port, batch: Batch) -> None:
-        """Demultiplex what one turn of a port's reader found; nothing is raised."""
-        now, base = self.now(), port.local
+        """Demultiplex what one turn of a port's reader found, in order; nothing is raised.
+
+        Consecutive data of one source goes to its owner in one call.
+        """
+        base = port.local
+        if self.ports.get(base) is not port:
+            return
+        now = self.now()
+        self.counters.received += len(batch)
         run: list[bytes] = []
-        run_owner: Owner | None = None
-        run_source: Address | None = None
+        run_source: Address = base
         for data, source, _tos in batch:
-            if is_stun(data) and self._take_stun(data, base, source, now):
-                continue
+            if is_stun(data):
+                if run:
+                    self._deliver(base, run_source, run, now)
+                    run = []
+                if self._take_stun(data, base, source, now):
+                    continue
             if run and source == run_source:
                 run.append(data)
                 continue
-            self._deliver(run_owner, base, run_source, run, now)
+            if run:
+                self._deliver(base, run_source, run, now)
             run, run_source = [data], source
-            run_owner = self._owners.get((base, source))
-        self._deliver(run_owner, base, run_source, run, now)
+        if run:
+            self._deliver(base, run_source, run, now)
 
-    def _deliver(
-        self,
-        owner: Owner | None,
-        base: Address,
-        source: Address | None,
-        payloads: list[bytes],
-        now: float,
-    ) -> None:
-        if not payloads or source is None:
-            return
-        if owner is None:
+    def unauthenticated(self, source: Address, now: float) -> None:
+        """For owners: a check of *source* had a wrong integrity. It is charged for it."""
+        self.counters.unauthenticated += 1
+        self._bad.charge(source[0], now)
+
+    def _deliver(self, base: Address, source: Address, payloads: list[bytes], now: float) -> None:
+        holding = self._tuples.get((base, source))
+        if holding is None or holding.owner is None:
             self.counters.unowned += len(payloads)
             return
         self.counters.data += len(payloads)
         try:
-            owner.data_received(base, source, payloads, now)
+            holding.owner.data_received(base, source, payloads, now)
         except Exception:
             self._owner_failed()
 
     def _take_stun(self, data: bytes, base: Address, source: Address, now: float) -> bool:
-        """True when *data* was STUN of ours, or must go no further."""
-        owned = (base, source) in self._owners
-        if not owned and self._flooding(source[0], now):
+        """True when *data* went to an owner as STUN, or goes no further; False for data."""
+        holding = self._tuples.get((base, source))
+        if holding is None and self._bad.over(source[0], now):
             self.counters.flooded += 1
             return True
         try:
             message = parse(data)
         except StunError:
-            self.counters.malformed += 1
-            return self._bad_stun(source, owned)
-        owner = self._owner_of(message)
+            # On an owned 5-tuple it may be the application's, whatever it looks like to us.
+            if holding is None:
+                self.counters.malformed += 1
+            return self._nobodys_stun(holding, source, now)
+        kind = message.message_class
+        if kind is MessageClass.REQUEST:
+            return self._take_request(message, holding, base, source, now)
+        if kind is MessageClass.INDICATION:
+            if holding is not None and message.method == Method.BINDING:
+                return self._hand_over(holding, message, base, source, now)
+            return self._nobodys_stun(holding, source, now)
+        return self._take_response(message, holding, base, source, now)
+
+    def _take_request(
+        self,
+        message: Message,
+        holding: _Holding | None,
+        base: Address,
+        source: Address,
+        now: float,
+    ) -> bool:
+        username = message.username
+        if username is not None and message.method == Method.BINDING:
+            ufrag = username.partition(":")[0]
+            named = self._ufrags.get(ufrag)
+            if named is not None:
+                return self._hand_over(named, message, base, source, now)
+            if ufrag in self._past:
+                self.counters.past_ufrag += 1
+                if holding is None:
+                    self._bad.charge(source[0], now)
+                return True
+        if holding is None:
+            self.counters.unknown_ufrag += 1
+        return self._nobodys_stun(holding, source, now)
+
+    def _take_response(
+        self,
+        message: Message,
+        holding: _Holding | None,
+        base: Address,
+        source: Address,
+        now: float,
+    ) -> bool:
+        transaction = message.transaction_id
+        asked = self._fresh.get(transaction) or self._aged.get(transaction)
+        if asked is not None:
+            if asked.owner is None:
+                self.counters.past_transaction += 1
+                return True
+            return self._hand_over(asked, message, base, source, now)
+        if holding is None:
+            self.counters.unknown_transaction += 1
+        return self._nobodys_stun(holding, source, now)
+
+    def _hand_over(
+        self, holding: _Holding, message: Message, base: Address, source: Address, now: float
+    ) -> bool:
+        self.counters.stun += 1
+        owner = holding.owner
         if owner is not None:
-            self.counters.stun += 1
             try:
                 owner.stun_received(message, base, source, now)
             except Exception:
                 self._owner_failed()
-            return True
-        username = message.username
-        if username is not None and username.partition(":")[0] in self._past:
-            self.counters.past_ufrag += 1
-            return True
-        if message.message_class is MessageClass.REQUEST:
-            self.counters.unknown_ufrag += 1
-        else:
-            self.counters.unknown_transaction += 1
-        return self._bad_stun(source, owned)
-
-    def _owner_of(self, message: Message) -> Owner | None:
-        if message.message_class is MessageClass.REQUEST:
-            username = message.username
-            return self._ufrags.get(username.partition(":")[0]) if username else None
-        transaction = message.transaction_id
-        return self._fresh.get(transaction) or self._aged.get(transaction)
-
-    def _bad_stun(self, source: Address, owned: bool) -> bool:
-        """On an owned 5-tuple it is the application's; elsewhere it is silence, and counted."""
-        if owned:
-            return False
-        self.unauthenticated(source)
         return True
 
-    def unauthenticated(self, source: Address) -> None:
-        """Count a datagram that led nowhere against its host's budget."""
-        host = source[0]
-        if host in self._bad or len(self._bad) < MAX_BAD_HOSTS:
-            self._bad[host] = self._bad.get(host, 0) + 1
-
-    def _flooding(self, host: str, now: float) -> bool:
-        if now - self._bad_since >= 1.0:
-            self._bad.clear()
-            self._bad_since = now
-        return self._bad.get(host, 0) >= BAD_PER_SECOND
+    def _nobodys_stun(self, holding: _Holding | None, source: Address, now: float) -> bool:
+        """On an owned 5-tuple it is the application's; elsewhere silence, and it is charged."""
+        if holding is not None:
+            self.counters.stun_as_data += 1
+            return False
+        self._bad.charge(source[0], now)
+        return True
 
     def _owner_failed(self) -> None:
         self.counters.owner_errors += 1
-        if self.counters.owner_errors.bit_count() == 1:
-            self._log.failure(
-                "an owner failed on a datagram ({count} so far)",
-                count=self.counters.owner_errors,
-            )
+        self._limited.failure("an owner failed on a datagram; others are not affected")

@@ -1,7 +1,8 @@
-"""UDP and UNIX datagram ports: our own reader on the reactor, plain sends.
+"""Ports on sockets: our own reader on the reactor, plain sends now, room for GSO and GRO.
 
-Twisted's own reader cuts long datagrams, drops the scope of link-local addresses and raises out
-of write; this one does none of it.
+Twisted's reader cuts long datagrams in silence, drops the scope of link-local addresses, reads
+256 KiB before a timer runs, logs a traceback a packet, and raises out of ``write``. This one
+does none of it.
 """
 
 from __future__ import annotations
@@ -9,200 +10,388 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, TypeAlias
 
-import ifaddr
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from refreeze.basics import Address, canonical_host, is_ipv6
+from refreeze.net.interfaces import system_hosts
 from refreeze.net.port import Batch, BatchReceiver, Datagram, Port, PortCounters
+from refreeze.net.ratelog import RateLimitedLog
+from refreeze.net.unix import bind_unix, remove_own_socket, unix_address, unix_target
 
-MAX_DATAGRAM = 65536
-MAX_PER_TURN = 64
-"""Datagrams read in one turn of the reactor, so that timers run under a flood."""
+MAX_DATAGRAM: Final = 65536
+"""More than any UDP datagram holds (65,507 bytes over IPv4); a longer UNIX one is truncated."""
 
-RECEIVE_BUFFER = 4 * 1024 * 1024
+MAX_PACKETS_PER_TURN: Final = 128
+MAX_BYTES_PER_TURN: Final = 64 * 1024
+"""What one turn reads at most, so that timers run under a flood."""
 
-_BROKEN = frozenset({errno.ENETDOWN, errno.EBADF, errno.ENODEV, errno.EADDRNOTAVAIL})
-_BUSY = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.EINTR})
+MAX_READ_ERRORS: Final = 16
+"""Read errors in a row, beyond those that mean nothing, after which a socket is broken."""
+
+MAX_TARGETS: Final = 4096
+"""Destinations and scopes whose socket address is kept; all are forgotten when it is full."""
+
+_BROKEN: Final = frozenset(
+    {errno.ENETDOWN, errno.EBADF, errno.ENODEV, errno.ENOTSOCK, errno.ECONNABORTED}
+)
+_BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
+
+# Linux's numbers (linux/in.h, linux/in6.h); Python's socket module has no names for them.
+_IP_MTU_DISCOVER: Final = 10
+_IPV6_MTU_DISCOVER: Final = 23
+_PMTUDISC_DO: Final = 2
+_SO_RCVBUFFORCE: Final = 33
+
+_SocketAddress: TypeAlias = Any
+"""What ``sendto`` takes: it differs by family."""
+
+
+@frozen(kw_only=True)
+class UdpSettings:
+    """*receive_buffer* and *send_buffer* are bytes asked of the kernel, which may give less."""
+
+    receive_buffer: int = 4 * 1024 * 1024
+    send_buffer: int = 1024 * 1024
+    dont_fragment: bool = False
+
+
+def error_name(error: BaseException) -> str:
+    """An errno's name, or the exception's."""
+    number = error.errno if isinstance(error, OSError) else None
+    return errno.errorcode.get(number or 0, type(error).__name__)
 
 
 @implementer(IReadDescriptor)
 @define(eq=False)
 class SocketPort:
-    """A :class:`~refreeze.net.port.Port` on a datagram socket that is bound already."""
+    """A :class:`~refreeze.net.port.Port` on a datagram socket that is bound already.
 
-    reactor: IReactorFDSet
-    socket: socket.socket
+    The TOS of what comes in is not asked of the kernel: it costs 0.4 us a packet, and nobody
+    above wants it yet.
+    """
+
+    _reactor: IReactorFDSet
+    _socket: socket.socket
     local: Address
-    counters: PortCounters = field(factory=PortCounters)
-    broken: str | None = None
-    last_error: str | None = None
-    _receiver: BatchReceiver | None = None
-    _buffer: bytearray = field(factory=lambda: bytearray(MAX_DATAGRAM))
-    _closed: bool = False
-    _unlink: str | None = None
+    counters: PortCounters = field(factory=PortCounters, init=False)
+    broken: str | None = field(default=None, init=False)
+    last_error: str | None = field(default=None, init=False)
+    """The errno's name of the last send or read that went wrong."""
+    closed: bool = field(default=False, init=False)
+    _receiver: BatchReceiver | None = field(default=None, init=False)
+    _buffer: bytearray = field(factory=lambda: bytearray(MAX_DATAGRAM), init=False)
+    _targets: dict[Address, _SocketAddress] = field(factory=dict, init=False)
+    _read_errors: int = field(default=0, init=False)
+    _limited: RateLimitedLog = field(init=False)
 
     _log: ClassVar[Logger] = Logger()
 
+    def __attrs_post_init__(self) -> None:
+        self._limited = RateLimitedLog(self._log)
+
+    # Port
+
     def on_batch(self, receiver: BatchReceiver) -> None:
-        """See :class:`~refreeze.net.port.Port`."""
-        if self._receiver is None and not self._closed:
-            self.reactor.addReader(self)
+        """See :class:`~refreeze.net.port.Port`; reading starts with the first receiver."""
+        if self._receiver is None and not self.closed:
+            self._reactor.addReader(self)
         self._receiver = receiver
 
     def send(self, batch: Batch) -> int:
         """See :class:`~refreeze.net.port.Port`."""
-        if self._closed:
-            self.counters.send_errors += len(batch)
+        counters, targets = self.counters, self._targets
+        if self.closed:
+            counters.send_errors += len(batch)
             return 0
-        sendto, handed, size = self.socket.sendto, 0, 0
-        unix = self.socket.family == socket.AF_UNIX
-        for data, remote, _tos in batch:
+        sendto, handed, size = self._socket.sendto, 0, 0
+        for data, remote, tos in batch:
             try:
-                sendto(data, remote[0] if unix else remote)
-            except OSError as error:
-                self._count_error(error)
-            else:
-                handed += 1
-                size += len(data)
-        self.counters.sent += handed
-        self.counters.sent_bytes += size
+                target = targets.get(remote) or self._resolve(remote)
+                if tos:
+                    self._send_with_tos(data, target, tos)
+                else:
+                    sendto(data, target)
+            except (OSError, ValueError, OverflowError) as error:
+                if not self._sent_at_second_try(error, data, remote):
+                    continue
+            handed += 1
+            size += len(data)
+        counters.sent += handed
+        counters.sent_bytes += size
         return handed
-
-    def _count_error(self, error: OSError) -> None:
-        code = error.errno or 0
-        if code == errno.EMSGSIZE:
-            self.counters.too_long += 1
-        elif code in _BUSY:
-            self.counters.would_block += 1
-        else:
-            self.counters.send_errors += 1
-            self.last_error = errno.errorcode.get(code, type(error).__name__)
-            if code in _BROKEN:
-                self.broken = self.last_error
 
     def close(self) -> None:
         """See :class:`~refreeze.net.port.Port`."""
-        if self._closed:
-            return
-        self._closed = True
-        self.reactor.removeReader(self)
-        self.socket.close()
-        if self._unlink is not None:
-            remove_socket_file(self._unlink)
+        if not self.closed:
+            self.closed = True
+            self._reactor.removeReader(self)
+            self._socket.close()
 
-    # The reactor's side
+    # What differs by family
+
+    def _resolve(self, remote: Address) -> _SocketAddress:
+        """The socket's form of *remote*, kept; ValueError when it can be none."""
+        raise NotImplementedError
+
+    def _address(self, source: _SocketAddress) -> Address:
+        """Our form of a socket's address."""
+        raise NotImplementedError
+
+    def _send_with_tos(self, data: bytes, target: _SocketAddress, tos: int) -> None:
+        self._socket.sendto(data, target)
+
+    # Errors
+
+    def _sent_at_second_try(self, error: Exception, data: bytes, remote: Address) -> bool:
+        """Count why a datagram did not leave, unless it leaves after all.
+
+        ECONNREFUSED tells of an earlier datagram: the kernel did not try to send this one.
+        """
+        if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
+            try:
+                self._socket.sendto(data, self._resolve(remote))
+            except (OSError, ValueError, OverflowError) as second:
+                error = second
+            else:
+                return True
+        counters = self.counters
+        number = error.errno if isinstance(error, OSError) else None
+        if number == errno.EMSGSIZE:
+            counters.too_long += 1
+        elif number in _BUSY:
+            counters.would_block += 1
+        else:
+            counters.send_errors += 1
+        self.last_error = error_name(error)
+        if number in _BROKEN:
+            self._break(self.last_error)
+        return False
+
+    def _break(self, reason: str) -> None:
+        """The socket carries nothing any more; whoever owns the port replaces it (T35)."""
+        if self.broken is None and not self.closed:
+            self.broken = reason
+            self._reactor.removeReader(self)
+            self._log.warn("port {port} broke: {reason}", port=self.local, reason=reason)
+
+    def _read_failed(self, error: OSError) -> bool:
+        """Count it; whether reading goes on in this turn."""
+        number = error.errno
+        if number in (errno.EAGAIN, errno.EWOULDBLOCK):
+            return False
+        self.counters.receive_errors += 1
+        self._read_errors += 1
+        if number in _BROKEN or self._read_errors >= MAX_READ_ERRORS:
+            self.last_error = error_name(error)
+            self._break(self.last_error)
+            return False
+        # ECONNREFUSED and its like tell of something we sent; the next datagram may be there.
+        return True
+
+    # The reactor's side (IReadDescriptor)
 
     def fileno(self) -> int:
-        """The descriptor that the reactor watches."""
-        return self.socket.fileno()
+        """The descriptor that the reactor watches; -1 once closed."""
+        return self._socket.fileno()
 
     def logPrefix(self) -> str:
         """For the reactor's own messages."""
         return "port"
 
-    def connectionLost(self, reason: object) -> None:
-        """The reactor gives the descriptor up (it stops, or the descriptor is bad)."""
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor gave the descriptor up: it stops, or the descriptor is bad."""
+        self._break("lost")
         self.close()
 
     def doRead(self) -> None:
-        """Read a bounded batch and hand it up once; never raises."""
+        """Read a bounded batch and hand it up in one call; never raises."""
         batch: list[Datagram] = []
         view, counters = memoryview(self._buffer), self.counters
-        receive = self.socket.recvmsg_into
-        for _ in range(MAX_PER_TURN):
+        receive, address, buffers = self._socket.recvmsg_into, self._address, [self._buffer]
+        packets, total = 0, 0
+        while packets < MAX_PACKETS_PER_TURN and total < MAX_BYTES_PER_TURN:
             try:
-                size, _ancillary, flags, source = receive([view])
+                size, _ancillary, flags, source = receive(buffers)
             except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EINTR):
-                    counters.receive_errors += 1
+                if self._read_failed(error):
+                    continue
                 break
+            packets += 1
+            total += size
             if flags & socket.MSG_TRUNC:
                 counters.truncated += 1
                 continue
-            counters.received += 1
-            counters.received_bytes += size
-            batch.append((bytes(view[:size]), _address(source), 0))
-        if batch and self._receiver is not None:
-            try:
-                self._receiver(self, batch)
-            except Exception:
-                self._log.failure("the receiver of {port} failed", port=self.local)
+            batch.append((bytes(view[:size]), address(source), 0))
+        if packets:
+            self._read_errors = 0
+        if batch:
+            counters.received += len(batch)
+            counters.received_bytes += sum([len(item[0]) for item in batch])
+            self._hand_up(batch)
+
+    def _hand_up(self, batch: Batch) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            return
+        try:
+            receiver(self, batch)
+        except Exception:
+            self._limited.failure("the receiver of {port} failed", port=self.local)
 
 
-def _address(source: Any) -> Address:
-    """A socket's address as ours; the zone is kept where it means something."""
-    if isinstance(source, tuple):
-        if len(source) == 4 and source[3]:
-            host = source[0].partition("%")[0]
-            if host.startswith("fe80:"):
-                return f"{host}%{socket.if_indextoname(source[3])}", source[1]
-        return source[0], source[1]
-    return (source.decode() if isinstance(source, bytes) else source or ""), 0
+@define(eq=False)
+class Udp4Port(SocketPort):
+    """IPv4: the socket's addresses are ours."""
+
+    def _resolve(self, remote: Address) -> _SocketAddress:
+        host, port = canonical_host(remote[0]), remote[1]
+        if is_ipv6(host) or not 0 < port < 65536:
+            raise ValueError("no IPv4 destination")
+        return _keep(self._targets, remote, (host, port))
+
+    def _address(self, source: _SocketAddress) -> Address:
+        address: Address = source
+        return address
+
+    def _send_with_tos(self, data: bytes, target: _SocketAddress, tos: int) -> None:
+        ancillary = [(socket.IPPROTO_IP, socket.IP_TOS, tos.to_bytes(1, "big"))]
+        self._socket.sendmsg([data], ancillary, 0, target)
+
+
+@define(eq=False)
+class Udp6Port(SocketPort):
+    """IPv6: a link-local source keeps its scope as a zone, a link-local target needs one."""
+
+    _sources: dict[tuple[str, int], str] = field(factory=dict, init=False)
+
+    def _resolve(self, remote: Address) -> _SocketAddress:
+        host, port = canonical_host(remote[0]), remote[1]
+        if not is_ipv6(host) or not 0 < port < 65536:
+            raise ValueError("no IPv6 destination")
+        bare, _, zone = host.partition("%")
+        # Without a zone the kernel takes the scope that the socket is bound to, if any.
+        scope = _scope_id(zone) if zone else 0
+        return _keep(self._targets, remote, (bare, port, 0, scope))
+
+    def _address(self, source: _SocketAddress) -> Address:
+        host, port, _flow, scope = source
+        if scope or "." in host:
+            return self._scoped(host, scope), port
+        return host, port
+
+    def _scoped(self, host: str, scope: int) -> str:
+        known = self._sources.get((host, scope))
+        if known is not None:
+            return known
+        bare = host.partition("%")[0]
+        try:
+            name = canonical_host(f"{bare}%{socket.if_indextoname(scope)}" if scope else bare)
+        except (OSError, ValueError):
+            name = canonical_host(bare)
+        return str(_keep(self._sources, (host, scope), name))
+
+    def _send_with_tos(self, data: bytes, target: _SocketAddress, tos: int) -> None:
+        ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little"))]
+        self._socket.sendmsg([data], ancillary, 0, target)
+
+
+@define(eq=False)
+class UnixPort(SocketPort):
+    """A UNIX datagram socket; its file goes with it."""
+
+    _identity: tuple[int, int] | None = field(default=None, kw_only=True)
+
+    def _resolve(self, remote: Address) -> _SocketAddress:
+        return _keep(self._targets, remote, unix_target(remote))
+
+    def _address(self, source: _SocketAddress) -> Address:
+        return unix_address(source)
+
+    def close(self) -> None:
+        """Close, and remove the socket file if it is still ours."""
+        if not self.closed:
+            SocketPort.close(self)
+            remove_own_socket(self.local[0], self._identity)
+
+
+def _keep(cache: dict[Any, Any], key: object, value: Any) -> Any:
+    """Remember *value* in a cache that cannot grow without end."""
+    if len(cache) >= MAX_TARGETS:
+        cache.clear()
+    cache[key] = value
+    return value
+
+
+def _scope_id(zone: str) -> int:
+    """An interface's index by its name or number; ValueError when there is none."""
+    if zone.isdecimal():
+        return int(zone)
+    try:
+        return socket.if_nametoindex(zone)
+    except OSError:
+        raise ValueError("no such zone") from None
 
 
 @define(eq=False)
 class UdpPortFactory:
     """Opens ports on this machine's sockets."""
 
-    reactor: IReactorFDSet
+    _reactor: IReactorFDSet
+    settings: UdpSettings = field(factory=UdpSettings)
 
     def open_udp(self, host: str, port: int = 0) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`."""
-        family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        six = is_ipv6(host)
+        sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            info = socket.getaddrinfo(
-                host, port, family, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST
-            )
-            sock.bind(info[0][4])
-            bound = sock.getsockname()[1]
-        except OSError:
+            self._set_options(sock, six=six)
+            sock.bind(_bind_address(host, port) if six else (canonical_host(host), port))
+            local = canonical_host(host), int(sock.getsockname()[1])
+        except BaseException:
             sock.close()
             raise
-        return SocketPort(self.reactor, sock, (host, bound))
+        return Udp6Port(self._reactor, sock, local) if six else Udp4Port(self._reactor, sock, local)
 
     def open_unix(self, path: str) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`; a stale socket file is replaced."""
-        remove_socket_file(path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            sock.bind(path)
-        except OSError:
-            sock.close()
-            raise
-        return SocketPort(self.reactor, sock, (path, 0), unlink=path)
+        sock, identity = bind_unix(path)
+        _set_buffers(sock, self.settings)
+        return UnixPort(self._reactor, sock, (path, 0), identity=identity)
 
     def local_hosts(self) -> Sequence[tuple[str, str]]:
         """See :class:`~refreeze.net.port.PortFactory`."""
-        hosts = []
-        for adapter in ifaddr.get_adapters():
-            for ip in adapter.ips:
-                if isinstance(ip.ip, str):
-                    hosts.append((adapter.name, ip.ip))
-                else:
-                    host = ip.ip[0]
-                    bare = host.partition("%")[0]
-                    zone = f"%{adapter.name}" if bare.startswith("fe80:") else ""
-                    hosts.append((adapter.name, canonical_host(bare + zone)))
-        return hosts
+        return system_hosts()
+
+    def _set_options(self, sock: socket.socket, *, six: bool) -> None:
+        _set_buffers(sock, self.settings)
+        if six:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if self.settings.dont_fragment and six:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DO)
+        elif self.settings.dont_fragment:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DO)
 
 
-def remove_socket_file(path: str) -> None:
-    """Remove *path* if it is a socket; anything else stays, and the bind says so."""
+def _bind_address(host: str, port: int) -> tuple[str, int, int, int]:
+    bare, _, zone = canonical_host(host).partition("%")
     try:
-        if stat.S_ISSOCK(os.lstat(path).st_mode):
-            os.unlink(path)
+        return bare, port, 0, _scope_id(zone) if zone else 0
+    except ValueError:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
+
+
+def _set_buffers(sock: socket.socket, settings: UdpSettings) -> None:
+    """Best effort: past the kernel's limit with the privilege for it, else up to it."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, settings.receive_buffer)
     except OSError:
-        return
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.receive_buffer)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer)

@@ -1,0 +1,60 @@
+"""Who sends STUN that leads nowhere, and how much of it we still read."""
+
+from __future__ import annotations
+
+import socket
+from typing import TypeAlias
+
+from attrs import define, field
+
+Origin: TypeAlias = str | bytes
+"""An IPv4 host, or the /64 of an IPv6 one: whoever has one address of it has them all."""
+
+
+def origin_of(host: str) -> Origin:
+    """What a budget is counted by."""
+    if ":" not in host:
+        return host
+    try:
+        return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
+    except OSError:
+        return host
+
+
+@define(eq=False)
+class BadSenders:
+    """A budget of bad packets per origin and second, in a table that cannot grow.
+
+    What is over the budget need not be read at all. The table is emptied every second, so a
+    spoofed flood from everywhere costs *max_origins* entries and no more; the origins that do
+    not fit are read as usual.
+    """
+
+    per_second: int = 200
+    max_origins: int = 1024
+    _counts: dict[Origin, int] = field(factory=dict, init=False)
+    _since: float = field(default=0.0, init=False)
+    _anyone_over: bool = field(default=False, init=False)
+
+    def charge(self, host: str, now: float) -> None:
+        """*host* sent a packet that led nowhere."""
+        self._turn(now)
+        origin = origin_of(host)
+        count = self._counts.get(origin, 0)
+        if count or len(self._counts) < self.max_origins:
+            self._counts[origin] = count + 1
+            if count + 1 >= self.per_second:
+                self._anyone_over = True
+
+    def over(self, host: str, now: float) -> bool:
+        """Whether *host* has used up its budget; costs nothing while nobody has."""
+        if not self._anyone_over:
+            return False
+        self._turn(now)
+        return self._counts.get(origin_of(host), 0) >= self.per_second
+
+    def _turn(self, now: float) -> None:
+        if now - self._since >= 1.0:
+            self._counts.clear()
+            self._since = now
+            self._anyone_over = False
