@@ -1,21 +1,21 @@
 """STUN (RFC 8489): codec, integrity, and the retransmission schedule. Sans-IO."""
 
 from refreeze.stun.attributes import Attribute
-from refreeze.stun.codec import (
-    Message,
-    MessageBuilder,
-    MessageClass,
-    Method,
-    encode_error,
-    is_stun,
-    parse,
-)
+from refreeze.stun.builder import MessageBuilder, encode_error
+from refreeze.stun.codec import is_stun, parse
 from refreeze.stun.errors import StunError
 from refreeze.stun.integrity import IntegrityKey, long_term_key, short_term_key
-from refreeze.stun.retransmission import RetransmissionSchedule
+from refreeze.stun.message import Message, MessageClass, Method
+from refreeze.stun.retransmission import (
+    MIN_RTO,
+    RetransmissionSchedule,
+    check_rto,
+    gathering_rto,
+)
 from refreeze.stun.templates import RequestTemplate, encode_indication, encode_success
 
 __all__ = [
+    "MIN_RTO",
     "Attribute",
     "IntegrityKey",
     "Message",
@@ -25,9 +25,11 @@ __all__ = [
     "RequestTemplate",
     "RetransmissionSchedule",
     "StunError",
+    "check_rto",
     "encode_error",
     "encode_indication",
     "encode_success",
+    "gathering_rto",
     "is_stun",
     "long_term_key",
     "parse",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from refreeze.basics import Address
@@ -14,7 +15,7 @@ COOKIE_BYTES: Final = MAGIC_COOKIE.to_bytes(4, "big")
 
 
 class Attribute(IntEnum):
-    """The types that refreeze knows."""
+    """The types that refreeze knows. Below 0x8000 a receiver must understand them."""
 
     MAPPED_ADDRESS = 0x0001
     USERNAME = 0x0006
@@ -33,62 +34,107 @@ class Attribute(IntEnum):
     ICE_CONTROLLING = 0x802A
 
 
-KNOWN: Final = frozenset(int(attribute) for attribute in Attribute)
+COMPREHENSION_OPTIONAL: Final = 0x8000
+"""The first type that a receiver may ignore when it does not know it."""
 
-FIXED_LENGTHS: Final = {
-    int(Attribute.MESSAGE_INTEGRITY): 20,
-    int(Attribute.PRIORITY): 4,
-    int(Attribute.USE_CANDIDATE): 0,
-    int(Attribute.FINGERPRINT): 4,
-    int(Attribute.ICE_CONTROLLED): 8,
-    int(Attribute.ICE_CONTROLLING): 8,
+FIXED_LENGTHS: Final[dict[int, int]] = {
+    Attribute.PRIORITY: 4,
+    Attribute.USE_CANDIDATE: 0,
+    Attribute.ICE_CONTROLLED: 8,
+    Attribute.ICE_CONTROLLING: 8,
 }
 
-LONGEST_TEXTS: Final = {
-    int(Attribute.USERNAME): 513,
-    int(Attribute.REALM): 763,
-    int(Attribute.NONCE): 763,
-    int(Attribute.SOFTWARE): 763,
+LONGEST_TEXTS: Final[dict[int, int]] = {
+    Attribute.USERNAME: 513,
+    Attribute.REALM: 763,
+    Attribute.NONCE: 763,
+    Attribute.SOFTWARE: 763,
 }
-"""Bytes; RFC 8489 sections 14.3, 14.9, 14.10 and 14.14."""
+"""Bytes. 763 is what RFC 5389 allowed (RFC 8489 says 509), 513 is two ufrags of ICE and a colon
+at their longest (RFC 8445 section 5.3)."""
+
+ADDRESS_LENGTHS: Final = {1: 8, 2: 20}
+"""Family to the length of the value: 1 is IPv4, 2 is IPv6."""
+
+LONGEST_REASON: Final = 763
+_MANY: Final = 4096
+
+
+@lru_cache(maxsize=_MANY)
+def _packed(host: str) -> bytes:
+    """4 or 16 bytes of a numeric host; a zone is local and stays behind. ValueError."""
+    return ipaddress.ip_address(host.partition("%")[0]).packed
+
+
+@lru_cache(maxsize=_MANY)
+def _ipv6_text(packed: bytes) -> str:
+    return ipaddress.IPv6Address(packed).compressed
 
 
 def encode_address(address: Address) -> bytes:
-    """The value of MAPPED-ADDRESS; a zone is local and stays behind."""
+    """The value of MAPPED-ADDRESS (RFC 8489 section 14.1); ValueError for what is no address."""
     host, port = address
-    packed = ipaddress.ip_address(host.partition("%")[0]).packed
+    if not 0 <= port <= 0xFFFF:
+        raise ValueError("a port is 0..65535")
+    packed = _packed(host)
     family = 1 if len(packed) == 4 else 2
     return bytes((0, family)) + port.to_bytes(2, "big") + packed
 
 
+def check_address(value: bytes) -> None:
+    """StunError unless :func:`decode_address` can read *value*."""
+    if len(value) < 2 or len(value) != ADDRESS_LENGTHS.get(value[1]):
+        raise StunError("attribute")
+
+
 def decode_address(value: bytes) -> Address:
     """The inverse of :func:`encode_address`; StunError for anything else."""
-    expected = {1: 8, 2: 20}.get(value[1] if len(value) > 1 else 0)
-    if expected is None or len(value) != expected:
-        raise StunError("attribute")
-    return ipaddress.ip_address(value[4:]).compressed, int.from_bytes(value[2:4], "big")
+    check_address(value)
+    port = value[2] << 8 | value[3]
+    if len(value) == 8:
+        return f"{value[4]}.{value[5]}.{value[6]}.{value[7]}", port
+    return _ipv6_text(value[4:]), port
 
 
 def xor_address(value: bytes, transaction_id: bytes) -> bytes:
     """XOR-MAPPED-ADDRESS's value from MAPPED-ADDRESS's and back (RFC 8489 section 14.2)."""
-    mask = (COOKIE_BYTES[:2] + COOKIE_BYTES + transaction_id)[: len(value) - 2]
-    size = len(mask)
-    if len(value) not in (8, 20):
-        raise StunError("attribute")
+    check_address(value)
+    size = len(value) - 2
+    mask = (COOKIE_BYTES[:2] + COOKIE_BYTES + transaction_id)[:size]
     mixed = int.from_bytes(value[2:], "big") ^ int.from_bytes(mask, "big")
     return value[:2] + mixed.to_bytes(size, "big")
 
 
-def encode_error(code: int, reason: str) -> bytes:
-    """The value of ERROR-CODE; *code* is 300..699."""
-    return bytes((0, 0, code // 100, code % 100)) + reason.encode()
+def encode_error_code(code: int, reason: str) -> bytes:
+    """The value of ERROR-CODE (RFC 8489 section 14.8); *code* is 300..699, else ValueError."""
+    if not 300 <= code <= 699:
+        raise ValueError("a STUN error code is 300..699")
+    phrase = reason.encode()
+    if len(phrase) > LONGEST_REASON:
+        raise ValueError("the reason phrase is longer than 763 bytes")
+    return bytes((0, 0, code // 100, code % 100)) + phrase
 
 
-def decode_error(value: bytes) -> tuple[int, str]:
-    """(code, reason phrase); StunError for what is no error code."""
-    if not 4 <= len(value) <= 4 + 763:
+def decode_error_code(value: bytes) -> tuple[int, str]:
+    """(code, reason phrase); StunError for what is no error code.
+
+    The phrase is for people only: what is no UTF-8 in it does not spoil the code.
+    """
+    if not 4 <= len(value) <= 4 + LONGEST_REASON:
         raise StunError("attribute")
-    klass, number = value[2] & 7, value[3]
-    if not 3 <= klass <= 6 or number > 99:
+    hundreds, number = value[2] & 7, value[3]
+    if not 3 <= hundreds <= 6 or number > 99:
         raise StunError("attribute")
-    return klass * 100 + number, value[4:].decode(errors="replace")
+    return hundreds * 100 + number, value[4:].decode(errors="replace")
+
+
+def encode_types(types: tuple[int, ...]) -> bytes:
+    """The value of UNKNOWN-ATTRIBUTES (RFC 8489 section 14.13)."""
+    return b"".join(kind.to_bytes(2, "big") for kind in types)
+
+
+def decode_types(value: bytes) -> tuple[int, ...]:
+    """The inverse of :func:`encode_types`; StunError for half a type."""
+    if len(value) & 1:
+        raise StunError("attribute")
+    return tuple(int.from_bytes(value[i : i + 2], "big") for i in range(0, len(value), 2))

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import hmac
-from hashlib import md5, sha1, sha256
-from typing import Final
+from hashlib import md5, sha1
+from typing import Final, Protocol, Self
 from zlib import crc32
 
 from attrs import define, field
 
 FINGERPRINT_XOR: Final = 0x5354554E
+_BLOCK: Final = 64
 _IPAD: Final = bytes(x ^ 0x36 for x in range(256))
 _OPAD: Final = bytes(x ^ 0x5C for x in range(256))
 
 
+class _Hash(Protocol):
+    """What hashlib returns; it has no public name there."""
+
+    def copy(self) -> Self: ...
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
 @define(eq=False, repr=False)
 class IntegrityKey:
-    """A key and its SHA-1 states after the padded key: half of an HMAC's work, done once."""
+    """A key and its SHA-1 states after the padded key: half of an HMAC's work, done once.
+
+    With ``sha256`` only a MESSAGE-INTEGRITY-SHA256 is made and believed.
+    """
 
     key: bytes
-    _inner: object = field(init=False)
-    _outer: object = field(init=False)
+    sha256: bool = field(default=False, kw_only=True)
+    _inner: _Hash = field(init=False)
+    _outer: _Hash = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        block = self.key if len(self.key) <= 64 else sha1(self.key).digest()
-        block = block.ljust(64, b"\0")
+        """RFC 2104: a key longer than a block is hashed first."""
+        block = self.key if len(self.key) <= _BLOCK else sha1(self.key).digest()
+        block = block.ljust(_BLOCK, b"\0")
         self._inner = sha1(block.translate(_IPAD))
         self._outer = sha1(block.translate(_OPAD))
 
@@ -33,16 +49,15 @@ class IntegrityKey:
 
     def sign(self, data: bytes) -> bytes:
         """HMAC-SHA1 of *data*: 20 bytes."""
-        inner = self._inner.copy()  # type: ignore[attr-defined]  # hashlib has no public type
+        inner = self._inner.copy()
         inner.update(data)
-        outer = self._outer.copy()  # type: ignore[attr-defined]
+        outer = self._outer.copy()
         outer.update(inner.digest())
-        digest: bytes = outer.digest()
-        return digest
+        return outer.digest()
 
     def sign_sha256(self, data: bytes) -> bytes:
         """HMAC-SHA256 of *data*: 32 bytes."""
-        return hmac.digest(self.key, data, sha256)
+        return hmac.digest(self.key, data, "sha256")
 
 
 def short_term_key(pwd: str) -> IntegrityKey:
@@ -51,7 +66,10 @@ def short_term_key(pwd: str) -> IntegrityKey:
 
 
 def long_term_key(username: str, realm: str, password: str) -> IntegrityKey:
-    """MD5 of user, realm and password (RFC 8489 section 9.2.2)."""
+    """MD5 of user, realm and password (RFC 8489 section 9.2.2).
+
+    The caller did OpaqueString (RFC 8265) if the texts are not plain ASCII.
+    """
     digest = md5(f"{username}:{realm}:{password}".encode(), usedforsecurity=False)
     return IntegrityKey(digest.digest())
 
