@@ -1,0 +1,251 @@
+"""The one composition root: a process of any number of daemons, none of which is global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from attrs import define, evolve, field
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from refreeze.basics import Randomness
+from refreeze.config import DaemonSettings
+from refreeze.ice import PROFILES, CheckBucket
+from refreeze.net.faults import FaultyPortFactory
+from refreeze.net.interfaces import choose_hosts
+from refreeze.net.mux import Mux
+from refreeze.net.pool import SocketPool
+from refreeze.net.port import PortFactory
+from refreeze.net.scheduler import Scheduler
+from refreeze.peer import PeerEnvironment, RTCCertificate
+from refreeze.sessions.forward import Forward
+from refreeze.sessions.rounds import RoundRecord
+from refreeze.sessions.session import Session, SessionIdentity
+from refreeze.sessions.settings import SessionSettings
+from refreeze.sessions.supervisor import Supervisor
+from refreeze.signaling import Signaling
+from refreeze.signaling.access import CookieAccess, SocketAccess
+from refreeze.signaling.control_carrier import ControlSignaling
+from refreeze.signaling.cookie import ensure_cookie, load_cookie
+from refreeze.signaling.hub import Hub, hub_listener
+from refreeze.signaling.link import HubLink
+from refreeze.signaling.places import LoopbackPlace, check_hub_endpoint, client_endpoint
+from refreeze.watchdog import Policy, Storm
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+
+@define(eq=False, kw_only=True)
+class Process:
+    """What all daemons of a process share, and nothing that one of them could change."""
+
+    reactor: Any
+    random: Randomness
+    ports: PortFactory
+    wall: Callable[[], float]
+    boottime: Callable[[], float] | None = None
+    scheduler: Scheduler = field(init=False)
+    certificate: RTCCertificate = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        clock: IReactorTime = self.reactor
+        self.scheduler = Scheduler(clock, boottime=self.boottime)
+        wall = datetime.fromtimestamp(self.wall(), UTC)
+        self.certificate = RTCCertificate.generate(wall)
+
+    def queue_task(self, task: Callable[[], None]) -> None:
+        """Run *task* in a turn of its own."""
+        self.reactor.callLater(0, task)
+
+
+@define(eq=False, kw_only=True, slots=False)
+class Daemon(Service):
+    """One daemon: its ports, its sessions, its hub and its control port."""
+
+    process: Process
+    settings: DaemonSettings
+    listeners: list[Emit] = field(factory=list)
+    """Told of every event: topic and fields."""
+    mux: Mux = field(init=False)
+    pool: SocketPool = field(init=False)
+    supervisor: Supervisor = field(init=False)
+    link: HubLink | None = field(default=None, init=False)
+    hub: Hub | None = field(default=None, init=False)
+    control_signaling: ControlSignaling = field(init=False)
+    _bucket: CheckBucket = field(factory=CheckBucket, init=False)
+    _faults: FaultyPortFactory | None = field(default=None, init=False)
+    _storage: dict[str, int] = field(factory=dict, init=False)
+    _services: list[IService] = field(factory=list, init=False)
+
+    _log: ClassVar[Logger] = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        process, settings = self.process, self.settings
+        factory = process.ports
+        if settings.faults:
+            self._faults = FaultyPortFactory(factory, process.scheduler.now)
+            factory = self._faults
+        self.mux = Mux(process.scheduler.now)
+        hosts = choose_hosts(settings.addresses, process.ports.local_hosts())
+        self.pool = SocketPool(factory, self.mux, hosts, settings.ports)
+        self.control_signaling = ControlSignaling(
+            name=settings.name,
+            clock=process.reactor,
+            emit=lambda session, line: self.emit("signal", {"id": session, "envelope": line}),
+        )
+        self.supervisor = Supervisor(
+            scheduler=process.scheduler,
+            storm=Storm(settings.storm, process.random, process.scheduler.now()),
+            emit=self.emit,
+            open_session=self._open_session,
+            save_epoch=self._save_epoch,
+            save_round=self._save_round,
+            drop_path=self._drop_path if settings.faults else None,
+        )
+        process.scheduler.on_clock_jump(self.supervisor.clock_jumped)
+
+    def emit(self, topic: str, fields: dict[str, Any]) -> None:
+        """Tell every listener; none of them can stop another."""
+        for listener in self.listeners:
+            try:
+                listener(topic, fields)
+            except Exception:
+                self._log.failure("a listener for events failed")
+
+    # The service
+
+    def startService(self) -> None:
+        """Hub, link, sessions, in this order; what cannot listen is raised."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        if self.settings.serve_hub is not None:
+            self.hub = self._make_hub(self.settings.serve_hub)
+            self._start(self.hub)
+        if self.settings.hub is not None:
+            self.link = self._make_link(self.settings.hub)
+            self._start(self.link)
+        for name, session in self.settings.sessions.items():
+            self.supervisor.add(self.make_session(name, session))
+
+    def _start(self, service: Any) -> None:
+        service.startService()
+        self._services.append(service)
+
+    def stopService(self) -> Deferred[Any]:
+        """The watchdog first, then bye to the peers, then the links, then the sockets."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        self.supervisor.stop()
+        stopping = [service.stopService() for service in reversed(self._services)]
+        done = gatherResults([d for d in stopping if isinstance(d, Deferred)], consumeErrors=True)
+        done.addBoth(lambda _: self.pool.close())
+        return done
+
+    def _make_hub(self, where: str) -> Hub:
+        place = check_hub_endpoint(where)
+        cookie = None
+        if isinstance(place, LoopbackPlace) and self.settings.hub_cookie is not None:
+            secret = ensure_cookie(self.settings.hub_cookie, self.process.random)
+            cookie = CookieAccess(secret, self.process.random)
+        listener = hub_listener(self.process.reactor, place, socket=SocketAccess(), cookie=cookie)
+        return Hub([listener], self.process.reactor)
+
+    def _make_link(self, where: str) -> HubLink:
+        place = check_hub_endpoint(where)
+        cookie = None
+        if isinstance(place, LoopbackPlace) and self.settings.hub_cookie is not None:
+            cookie = load_cookie(self.settings.hub_cookie)
+        return HubLink(
+            endpoint=client_endpoint(self.process.reactor, place),
+            name=self.settings.name,
+            clock=self.process.reactor,
+            random=self.process.random,
+            cookie=cookie,
+        )
+
+    # Sessions
+
+    def make_session(self, name: str, settings: SessionSettings) -> Session:
+        """Compose one session; ValueError when its signaling is not there."""
+        process, me = self.process, self.settings.name
+        lease = self.pool.lease(settings.peer)
+
+        def bases() -> list[tuple[str, int]]:
+            self.pool.refresh(lease)
+            return lease.bases
+
+        offerer = settings.offerer or min(me, settings.peer)
+        ice = evolve(self.settings.ice, liveness=PROFILES[settings.liveness])
+        forward = Forward(
+            settings=settings.forward,
+            factory=process.ports,
+            path_send=lambda payloads: 0,
+            now=process.scheduler.now,
+        )
+        return Session(
+            identity=SessionIdentity(
+                name=name,
+                me=me,
+                peer=settings.peer,
+                offerer=offerer == me,
+                epoch=self._next_epoch(name),
+            ),
+            environment=PeerEnvironment(
+                mux=self.mux,
+                scheduler=process.scheduler,
+                random=process.random,
+                bucket=self._bucket,
+                queue_task=process.queue_task,
+                settings=ice,
+                certificate=process.certificate,
+                bases=bases,
+            ),
+            signaling=self._signaling(settings.signaling),
+            policy=Policy(
+                settings=self.settings.watchdog,
+                random=process.random,
+                offerer=offerer == me,
+                now=process.scheduler.now(),
+            ),
+            forward=forward,
+            budget=self.supervisor,
+            emit=self.emit,
+            wall=process.wall,
+            random=process.random,
+        )
+
+    def _signaling(self, carrier: str) -> Signaling:
+        if carrier == "control":
+            return self.control_signaling
+        if self.link is None:
+            raise ValueError('signaling: "hub" needs the hub to be named')
+        return self.link
+
+    def _open_session(self, name: str, options: dict[str, str]) -> Session:
+        raise ValueError("sessions cannot be opened at run time yet")
+
+    def _next_epoch(self, name: str) -> int:
+        epoch = max(self._storage.get(name, 0) + 1, int(self.process.wall() * 1000))
+        self._save_epoch(name, epoch)
+        return epoch
+
+    def _save_epoch(self, name: str, epoch: int) -> None:
+        self._storage[name] = epoch
+
+    def _save_round(self, name: str, record: RoundRecord) -> None:
+        """Histories are kept by the sessions themselves."""
+
+    def _drop_path(self, session: Session, what: str, seconds: float) -> int:
+        """Lose packets of the session's 5-tuples in our ports, both ways."""
+        assert self._faults is not None
+        transport = session.connection.iceTransport.transport
+        until = self.process.scheduler.now() + (0.0 if what == "clear" else seconds)
+        tuples = transport.tuples()
+        if what == "path":
+            route = transport.route
+            tuples = set() if route is None else {(route.base, route.remote_address)}
+        for base, remote in tuples:
+            self._faults.drop(base, remote, until)
+        return len(tuples)

@@ -1,0 +1,402 @@
+"""All sessions of one daemon: who may restart when, and what operators ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from refreeze.basics import format_address
+from refreeze.net.scheduler import Handle, Scheduler
+from refreeze.sessions.rounds import RoundRecord
+from refreeze.sessions.session import Session
+from refreeze.watchdog import Cause, Counters, Refusal, RoundOutcome, Storm
+
+Record: TypeAlias = dict[str, Any]
+
+
+class OperationError(Exception):
+    """Why an operator does not get what was asked: a code of the control protocol and fields."""
+
+    def __init__(self, code: str, **fields: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.fields = fields
+
+
+@define(eq=False, kw_only=True)
+class Supervisor:
+    """I own the sessions and their common budget. Control's Operations are mine."""
+
+    scheduler: Scheduler
+    storm: Storm
+    emit: Callable[[str, Record], None]
+    open_session: Callable[[str, dict[str, str]], Session]
+    """Makes a session from run-time options; ValueError in one line."""
+    save_epoch: Callable[[str, int], None]
+    save_round: Callable[[str, RoundRecord], None]
+    drop_path: Callable[[Session, str, float], int] | None = None
+    """Injects faults; None when they are not enabled."""
+    sessions: dict[str, Session] = field(factory=dict, init=False)
+    past: Counters = field(factory=Counters, init=False)
+    """Totals of sessions that are closed."""
+    started_at: float = field(init=False)
+    draining: bool = field(default=False, init=False)
+    _waiters: dict[Session, list[Deferred[Record]]] = field(factory=dict, init=False)
+    _handle: Handle = field(init=False)
+    _granting: bool = field(default=False, init=False)
+
+    _log: ClassVar[Logger] = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self.started_at = self.scheduler.now()
+        self._handle = self.scheduler.add(self)
+
+    # Sessions
+
+    def add(self, session: Session) -> None:
+        """Start a session; ForwardError when it cannot listen."""
+        name = session.identity.name
+        if name in self.sessions:
+            raise OperationError("bad-argument", id=name, hint="a session has that name")
+        session.start()
+        self.sessions[name] = session
+        self.storm.session_count(len(self.sessions))
+
+    def stop(self) -> None:
+        """Close all sessions, telling their peers."""
+        for name in list(self.sessions):
+            self.close(name, "shutdown")
+        self._handle.remove()
+
+    def find(self, session_id: str) -> Session:
+        """OperationError when there is none."""
+        session = self.sessions.get(session_id)
+        if session is None:
+            raise OperationError("no-such-session", id=session_id, hint="list shows ids")
+        return session
+
+    # Budget
+
+    def request(self, session: Session, ticket: int, cause: Cause) -> None:
+        """See :class:`~refreeze.sessions.session.Budget`."""
+        online = session.peer_online is not False
+        now = self.scheduler.now()
+        self.storm.request(session.identity.name, ticket, cause, now, online)
+        self._grant()
+
+    def withdraw(self, session: Session) -> None:
+        """See :class:`~refreeze.sessions.session.Budget`."""
+        self.storm.withdraw(session.identity.name)
+        self._handle.update()
+
+    def failed(self, session: Session) -> None:
+        """See :class:`~refreeze.sessions.session.Budget`."""
+        self.storm.failed(session.identity.name, self.scheduler.now())
+        self._grant()
+
+    def round_ended(self, session: Session, record: RoundRecord) -> None:
+        """See :class:`~refreeze.sessions.session.Budget`."""
+        name, now = session.identity.name, self.scheduler.now()
+        if record.outcome is RoundOutcome.SUPERSEDED or not record.ours:
+            self.storm.withdraw(name)
+        else:
+            self.storm.ended(name, now, record.outcome is RoundOutcome.SUCCEEDED)
+        self.save_round(name, record)
+        outcome = record.outcome.value if record.outcome is not None else ""
+        result = {"id": name, "outcome": outcome, "seconds": round(record.seconds or 0.0, 3)}
+        if record.outcome is not RoundOutcome.SUCCEEDED:
+            result["why"] = record.detail
+        for waiter in self._waiters.pop(session, []):
+            waiter.callback(result)
+        self._grant()
+
+    def epoch_raised(self, session: Session, epoch: int) -> None:
+        """See :class:`~refreeze.sessions.session.Budget`."""
+        self.save_epoch(session.identity.name, epoch)
+
+    def look_at_network(self) -> None:
+        """A session suspects that the network changed: broken sockets are opened again (T35)."""
+        self.emit("net.change", {"why": "send-error"})
+
+    def next_deadline(self) -> float | None:
+        """See :class:`~refreeze.net.scheduler.Timed`."""
+        return self.storm.next_deadline()
+
+    def handle_timeout(self, now: float) -> None:
+        """See :class:`~refreeze.net.scheduler.Timed`."""
+        self.storm.handle_timeout(now)
+        self._grant()
+
+    def _grant(self) -> None:
+        if self._granting:
+            return
+        self._granting = True
+        try:
+            while grants := self.storm.take_grants(self.scheduler.now()):
+                for name, ticket in grants:
+                    session = self.sessions.get(name)
+                    if session is None or not session.granted(ticket):
+                        self.storm.withdraw(name)
+        finally:
+            self._granting = False
+        for note in self.storm.take_notes():
+            self.emit(note.topic, dict(note.fields))
+        self._handle.update()
+
+    # What the network brings
+
+    def network_changed(self, change: str) -> None:
+        """A change that touches every session (up, down, major, minor)."""
+        now, spread = self.scheduler.now(), self.storm.network_spread()
+        for session in self.sessions.values():
+            session.policy.network(change, now, spread=spread)
+            session.settle()
+
+    def clock_jumped(self, gap: float) -> None:
+        """The machine slept (T37)."""
+        now, spread = self.scheduler.now(), self.storm.network_spread()
+        self.emit("net.change", {"why": "clock-jump", "seconds": round(gap, 1)})
+        for session in self.sessions.values():
+            session.policy.clock_jump(gap, now, spread=spread)
+            session.settle()
+
+    # Operations: looking
+
+    def status(self) -> Record:
+        """One record about the daemon."""
+        states: dict[str, int] = {}
+        for session in self.sessions.values():
+            states[session.state] = states.get(session.state, 0) + 1
+        storm = self.storm.snapshot()
+        return {
+            "sessions": len(self.sessions),
+            **{state.replace("-", "_"): number for state, number in sorted(states.items())},
+            "rounds_pending": storm.pending,
+            "queued": storm.queued,
+            "storm": storm.phase.value,
+            "uptime": round(self.scheduler.now() - self.started_at, 1),
+        }
+
+    def list_sessions(self) -> list[Record]:
+        """A record per session."""
+        return [self._summary(session) for session in self.sessions.values()]
+
+    def _summary(self, session: Session) -> Record:
+        snapshot = session.policy.snapshot()
+        pair = session.connection.iceTransport.transport.route
+        record: Record = {
+            "id": session.identity.name,
+            "peer": session.identity.peer,
+            "state": session.state,
+            "watchdog": snapshot.state.value,
+            "role": "offerer" if session.identity.offerer else "answerer",
+            "attempts": snapshot.attempts,
+            "pair": "none" if pair is None else _arrow(pair.base, pair.remote_address),
+        }
+        if pair is not None and pair.rtt is not None:
+            record["rtt_ms"] = round(pair.rtt * 1000, 2)
+        return record
+
+    def show(self, session_id: str) -> list[Record]:
+        """Records about one session; no secret is among them."""
+        session = self.find(session_id)
+        snapshot, now = session.policy.snapshot(), self.scheduler.now()
+        transport = session.connection.iceTransport.transport
+        watchdog: Record = {
+            "part": "watchdog",
+            "state": snapshot.state.value,
+            "attempts": snapshot.attempts,
+            "circuit": snapshot.circuit.value,
+            "cause": snapshot.cause.value if snapshot.cause else None,
+            "next": round(snapshot.next_action_at - now, 1) if snapshot.next_action_at else None,
+            "held": snapshot.held_reason,
+            "last": snapshot.last_outcome.value if snapshot.last_outcome else None,
+            "why": snapshot.last_reason,
+        }
+        signaling: Record = {
+            "part": "signaling",
+            "up": session.signaling_up,
+            "peer_online": session.peer_online,
+            "epoch": session.conversation.epoch,
+            "generation": session.conversation.generation,
+        }
+        forward, door = session.forward, session.protect
+        forwarding: Record = {
+            "part": "forward",
+            "listen": forward.listen_address,
+            "deliver": forward.settings.deliver,
+            "protect": door.name,
+            "max_payload": door.max_payload,
+            "accepted": forward.counters.accepted,
+            "handed": forward.counters.handed,
+            "dropped": sum(forward.counters.dropped_out.values()),
+            "received": forward.counters.received,
+            "delivered": forward.counters.delivered,
+        }
+        records = [
+            {"part": "session", **self._summary(session)},
+            watchdog,
+            signaling,
+            forwarding,
+        ]
+        for generation in transport.generations():
+            for pair in generation.agent.pairs:
+                records.append(
+                    {
+                        "part": "pair",
+                        "generation": generation.number,
+                        "phase": generation.phase.value,
+                        "local": format_address(pair.base),
+                        "remote": format_address(pair.remote_address),
+                        "types": f"{pair.local.type.value}/{pair.remote.type.value}",
+                        "state": pair.state.value,
+                        "nominated": pair.nominated,
+                        "rtt_ms": None if pair.rtt is None else round(pair.rtt * 1000, 2),
+                        "packets_out": pair.counters.packets_out,
+                        "packets_in": pair.counters.packets_in,
+                    }
+                )
+        return records
+
+    def stats(self) -> list[Record]:
+        """Totals over all sessions, the closed ones too."""
+        total = self.totals()
+        return [
+            {
+                "part": "restarts",
+                "started": total.started.total(),
+                "succeeded": total.succeeded,
+                "failed": total.failed.total(),
+                "superseded": total.superseded,
+                "abandoned": total.abandoned,
+                "pending": total.pending,
+            },
+            {
+                "part": "offers",
+                "sent": total.offers_sent,
+                "received": total.offers_received,
+                "stale": total.offers_stale,
+                "glare": total.offers_glare,
+            },
+        ]
+
+    def totals(self) -> Counters:
+        """The watchdog's counters, summed."""
+        total = Counters()
+        total.add(self.past)
+        for session in self.sessions.values():
+            total.add(session.policy.counters)
+        return total
+
+    def history(self, session_id: str) -> list[Record]:
+        """The latest rounds, oldest first."""
+        session = self.find(session_id)
+        return [
+            {
+                "round": record.id,
+                "cause": record.cause.value,
+                "by": "us" if record.ours else "peer",
+                "outcome": record.outcome.value if record.outcome else None,
+                "seconds": round(record.seconds or 0.0, 3),
+                "why": record.detail,
+                "reason": record.reason or None,
+            }
+            for record in session.book.ended
+        ]
+
+    # Operations: acting
+
+    def restart(self, session_id: str, *, reason: str, force: bool) -> Deferred[Record]:
+        """Restart by an operator; OperationError when refused, else fires with the outcome."""
+        session = self.find(session_id)
+        refusal = session.policy.operator_restart(self.scheduler.now(), force=force)
+        if refusal is not None:
+            raise _refused(session_id, refusal)
+        session.restart_reason(reason)
+        waiter: Deferred[Record] = Deferred()
+        self._waiters.setdefault(session, []).append(waiter)
+        session.settle()
+        return waiter
+
+    def cancel(self, session_id: str) -> None:
+        """Cancel what is queued or pending."""
+        session = self.find(session_id)
+        if not session.policy.cancel(self.scheduler.now()):
+            raise OperationError("wrong-state", id=session_id, hint="nothing is pending")
+        session.settle()
+
+    def hold(self, session_id: str, seconds: float | None) -> None:
+        """No automatic restart for a while."""
+        session = self.find(session_id)
+        session.policy.hold(self.scheduler.now(), seconds)
+        session.settle()
+
+    def release(self, session_id: str) -> None:
+        """End a hold."""
+        session = self.find(session_id)
+        session.policy.release(self.scheduler.now())
+        session.settle()
+
+    def reset(self, session_id: str) -> None:
+        """Close the circuit."""
+        session = self.find(session_id)
+        session.policy.reset(self.scheduler.now())
+        session.settle()
+
+    def open(self, name: str, options: dict[str, str]) -> Record:
+        """A session at run time."""
+        if self.draining:
+            raise OperationError("shutting-down")
+        try:
+            session = self.open_session(name, options)
+            self.add(session)
+        except ValueError as error:
+            raise OperationError("bad-argument", id=name, hint=str(error)) from None
+        return self._summary(session)
+
+    def close(self, session_id: str, reason: str) -> None:
+        """End a session for good."""
+        session = self.find(session_id)
+        session.close(reason)
+        self.past.add(session.policy.counters)
+        for waiter in self._waiters.pop(session, []):
+            waiter.callback({"id": session_id, "outcome": "abandoned", "why": "closed"})
+        del self.sessions[session_id]
+        self.storm.session_count(len(self.sessions))
+
+    @property
+    def faults_enabled(self) -> bool:
+        """Whether `fault` exists."""
+        return self.drop_path is not None
+
+    def fault(self, session_id: str, what: str, seconds: float) -> Record:
+        """Lose the packets of the selected 5-tuple (path), of all (all), or of none (clear)."""
+        session = self.find(session_id)
+        if self.drop_path is None:
+            raise OperationError("not-permitted", hint="faults are not enabled")
+        if what not in ("path", "all", "clear"):
+            raise OperationError("bad-argument", hint="path, all or clear")
+        number = self.drop_path(session, what, seconds)
+        self.emit("fault", {"id": session_id, "what": what, "seconds": seconds, "paths": number})
+        return {"id": session_id, "paths": number, "seconds": seconds}
+
+    def drain(self) -> None:
+        """Take no new sessions; those there are go on."""
+        self.draining = True
+
+
+def _arrow(base: tuple[str, int], remote: tuple[str, int]) -> str:
+    return f"{format_address(base)}->{format_address(remote)}"
+
+
+def _refused(session_id: str, refusal: Refusal) -> OperationError:
+    fields: Record = {"id": session_id}
+    if refusal.after is not None:
+        fields["after"] = round(refusal.after, 1)
+    if refusal.reason is not None:
+        fields["why"] = refusal.reason
+    return OperationError(refusal.code, **fields)
