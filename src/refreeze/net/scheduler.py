@@ -28,8 +28,10 @@ CLOCK_JUMP_SECONDS: Final = 2.0
 STALL_SECONDS: Final = 1.0
 """A wake-up that is later than this lets the sockets be read before any deadline is judged."""
 
+MAX_AT_ONCE: Final = 16
 SAME_TARGET_SECONDS: Final = 0.001
-"""A target whose deadline does not move is served once in so long, not in a tight loop."""
+"""A target that is due again and again may catch up so often, in a turn each; from then on it
+is served once in so long, not in a tight loop."""
 
 MIN_STALE: Final = 1024
 """Superseded heap entries that are tolerated before the heap is built anew."""
@@ -59,6 +61,7 @@ class Handle:
     _entry_at: float = field(default=0.0, init=False)
     _entry: int = field(default=0, init=False)
     """The heap entry that counts (0: none); it is never later than :attr:`at`."""
+    _at_once: int = field(default=0, init=False)
 
     def update(self) -> None:
         """Read the target's deadline again; call it after anything that may have moved it.
@@ -272,19 +275,25 @@ class Scheduler:
 
     def _serve(self, handle: Handle, now: float) -> None:
         self.served += 1
-        at: float | None = now
-        again = now + SAME_TARGET_SECONDS
+        at: float | None
         try:
             handle.target.handle_timeout(now)
             at = handle.target.next_deadline()
         except Exception:
             self.errors += 1
-            again = now + GRID
+            at = now + GRID
             self._errors_log.failure(
                 "a timer of {target} failed", target=type(handle.target).__name__
             )
-        if not handle.removed:
-            self.moved(handle, again if at is not None and at <= now else at)
+        if handle.removed:
+            return
+        if at is None or at > now:
+            handle._at_once = 0
+        elif handle._at_once < MAX_AT_ONCE:
+            handle._at_once += 1
+        else:
+            at = now + SAME_TARGET_SECONDS
+        self.moved(handle, at)
 
     def _watch_clocks(self) -> None:
         if self.boottime is None:

@@ -79,7 +79,7 @@ class StockPort:
         return handed
 
     def _send_one(self, data: bytes, remote: Address) -> int:
-        transport = self._protocol.transport if self._protocol is not None else None
+        transport = self._transport()
         if transport is None:
             self.counters.send_errors += 1
             return 0
@@ -108,10 +108,14 @@ class StockPort:
 
     def close(self) -> None:
         """See :class:`~refreeze.net.port.Port`; Twisted frees the address within this turn."""
+        transport = self._transport()
         self._closed = True
-        transport = self._protocol.transport if self._protocol is not None else None
         if transport is not None:
             transport.stopListening()
+
+    def _transport(self) -> Any:
+        """None once closed: Twisted keeps its own until the end of the turn."""
+        return None if self._closed or self._protocol is None else self._protocol.transport
 
     def received(self, datagram: bytes, addr: Any) -> None:
         """For the protocol: one datagram came."""

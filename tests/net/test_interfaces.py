@@ -1,0 +1,101 @@
+"""Which addresses are offered."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from refreeze.net.interfaces import AddressSettings, check_pattern, choose_hosts, has_link
+
+FOUND = [
+    ("lo", "127.0.0.1"),
+    ("lo", "::1"),
+    ("eth0", "10.1.0.2"),
+    ("eth0", "2001:db8::2"),
+    ("eth0", "fe80::2%eth0"),
+    ("wlan0", "192.168.7.2"),
+    ("docker0", "172.17.0.1"),
+    ("wg0", "10.9.0.1"),
+]
+
+
+class ChooseTests(SynchronousTestCase):
+    """Include, exclude, and what is never offered."""
+
+    def choose(self, **settings: object) -> list[str]:
+        return list(choose_hosts(AddressSettings(**settings), FOUND))  # type: ignore[arg-type]
+
+    def test_by_default_everything_that_can_be_reached(self) -> None:
+        self.assertEqual(
+            self.choose(),
+            ["10.1.0.2", "2001:db8::2", "192.168.7.2", "172.17.0.1", "10.9.0.1"],
+        )
+
+    def test_interfaces_by_glob(self) -> None:
+        self.assertEqual(self.choose(include=("w*",)), ["192.168.7.2", "10.9.0.1"])
+        self.assertEqual(
+            self.choose(exclude=("docker*", "wg0")), ["10.1.0.2", "2001:db8::2", "192.168.7.2"]
+        )
+
+    def test_networks_and_addresses(self) -> None:
+        self.assertEqual(self.choose(include=("10.0.0.0/8",)), ["10.1.0.2", "10.9.0.1"])
+        self.assertEqual(self.choose(include=("2001:db8::/32",)), ["2001:db8::2"])
+        self.assertEqual(self.choose(include=("eth0",), exclude=("10.1.0.2",)), ["2001:db8::2"])
+
+    def test_loopback_and_link_local_only_when_asked_for(self) -> None:
+        self.assertIn("127.0.0.1", self.choose(loopback=True))
+        self.assertIn("fe80::2%eth0", self.choose(link_local=True))
+
+    def test_addresses_given_by_hand_win_in_canonical_form_once(self) -> None:
+        given = ("127.0.0.2", "2001:DB8:0::1", "127.0.0.2")
+        self.assertEqual(self.choose(addresses=given), ["127.0.0.2", "2001:db8::1"])
+
+    def test_rule_of_rfc_8445_5_1_1_1_what_is_never_a_host_candidate(self) -> None:
+        never = ["::ffff:10.0.0.1", "::10.0.0.1", "fec0::1", "0.0.0.0", "::", "224.0.0.1"]
+        chosen = choose_hosts(AddressSettings(), [("eth0", host) for host in never])
+        self.assertEqual(list(chosen), [])
+
+    def test_bad_settings_are_one_line(self) -> None:
+        for settings in (
+            {"addresses": ("localhost",)},
+            {"include": ("10.0.0.0/33",)},
+            {"exclude": ("",)},
+        ):
+            error = self.assertRaises(ValueError, self.choose, **settings)
+            self.assertNotIn("\n", str(error))
+
+    def test_good_patterns(self) -> None:
+        for pattern in ("eth*", "10.0.0.0/8", "2001:db8::1", "wg[0-9]"):
+            check_pattern(pattern)
+
+
+class LinkTests(SynchronousTestCase):
+    """An interface that lost its link keeps its addresses; they are not offered."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = Path(directory.name)
+
+    def interface(self, flags: str, state: str) -> bool:
+        (self.root / "eth0").mkdir()
+        (self.root / "eth0" / "flags").write_text(flags + "\n")
+        (self.root / "eth0" / "operstate").write_text(state + "\n")
+        return has_link("eth0:1", self.root)
+
+    def test_up_with_a_carrier(self) -> None:
+        self.assertTrue(self.interface("0x1003", "up"))
+
+    def test_up_like_loopback_and_tunnels(self) -> None:
+        self.assertTrue(self.interface("0x9", "unknown"))
+
+    def test_without_a_carrier(self) -> None:
+        self.assertFalse(self.interface("0x1003", "lowerlayerdown"))
+
+    def test_taken_down(self) -> None:
+        self.assertFalse(self.interface("0x1002", "down"))
+
+    def test_where_the_kernel_does_not_say(self) -> None:
+        self.assertTrue(has_link("eth0", self.root))
