@@ -5,7 +5,8 @@ from refreeze.stun.builder import MessageBuilder, encode_error
 from refreeze.stun.codec import is_stun, parse
 from refreeze.stun.errors import StunError
 from refreeze.stun.integrity import IntegrityKey, long_term_key, short_term_key
-from refreeze.stun.message import Message, MessageClass, Method
+from refreeze.stun.message import Message
+from refreeze.stun.message_type import MessageClass, Method
 from refreeze.stun.retransmission import (
     MIN_RTO,
     RetransmissionSchedule,

@@ -105,6 +105,19 @@ def xor_address(value: bytes, transaction_id: bytes) -> bytes:
     return value[:2] + mixed.to_bytes(size, "big")
 
 
+def decode_xor_address(value: bytes, transaction_id: bytes) -> Address:
+    """The address in XOR-MAPPED-ADDRESS; StunError when there is none."""
+    if len(value) == 8:
+        return _decode_xor_ipv4(value)
+    return decode_address(xor_address(value, transaction_id))
+
+
+@lru_cache(maxsize=_MANY)
+def _decode_xor_ipv4(value: bytes) -> Address:
+    """An IPv4 address is masked with the cookie alone: the same value is the same address."""
+    return decode_address(xor_address(value, b""))
+
+
 def encode_error_code(code: int, reason: str) -> bytes:
     """The value of ERROR-CODE (RFC 8489 section 14.8); *code* is 300..699, else ValueError."""
     if not 300 <= code <= 699:

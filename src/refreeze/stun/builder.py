@@ -15,7 +15,7 @@ from refreeze.stun.attributes import (
     encode_types,
 )
 from refreeze.stun.integrity import IntegrityKey, fingerprint
-from refreeze.stun.message import HIGHEST_METHOD, MessageClass, Method, encode_type
+from refreeze.stun.message_type import HIGHEST_METHOD, MessageClass, Method, encode_type
 
 _PAIR: Final = Struct("!HH")
 _LARGEST_BODY: Final = 0xFFFC

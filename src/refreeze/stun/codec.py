@@ -19,22 +19,21 @@ from refreeze.stun.attributes import (
 )
 from refreeze.stun.errors import StunError
 from refreeze.stun.integrity import FINGERPRINT_XOR
-from refreeze.stun.message import Message, MessageClass, Method, decode_type, encode_type
+from refreeze.stun.message import Message
+from refreeze.stun.message_type import MessageClass, Method, decode_type, encode_type
+from refreeze.stun.shapes import Shape, shapes_of_size
 
 _HEADER: Final = Struct("!HHI12s")
+_head_at: Final = Struct("!HH").unpack_from
 _word_at: Final = Struct("!I").unpack_from
 # Plain ints: a member of an IntEnum is slow to hash and to compare.
 _INTEGRITY: Final = int(Attribute.MESSAGE_INTEGRITY)
 _INTEGRITY_SHA256: Final = int(Attribute.MESSAGE_INTEGRITY_SHA256)
 _INTEGRITIES: Final = (_INTEGRITY, _INTEGRITY_SHA256)
 _FINGERPRINT: Final = int(Attribute.FINGERPRINT)
-_closing_heads: Final = Struct("!I20xI").unpack_from
-_CLOSING: Final = (_INTEGRITY << 16 | 20, _FINGERPRINT << 16 | 4)
 _ADDRESSES: Final = (Attribute.MAPPED_ADDRESS, Attribute.XOR_MAPPED_ADDRESS)
+_FIXED: Final = {int(kind): length for kind, length in FIXED_LENGTHS.items()}
 _TEXTS: Final = {int(kind): longest for kind, longest in LONGEST_TEXTS.items()}
-_FIXED_STEPS: Final = {kind << 16 | size: 4 + size for kind, size in FIXED_LENGTHS.items()}
-"""Type and length of the attributes whose length never differs, as one word: how far to go."""
-
 _TYPES: Final = {
     encode_type(method, each): (int(method), each) for method in Method for each in MessageClass
 }
@@ -58,6 +57,9 @@ def parse(data: bytes) -> Message:
     Padding must be there, but may be anything (section 14).
     """
     size = len(data)
+    for shape in shapes_of_size(size) or ():
+        if shape.heads(data) == shape.words:
+            return _read_like(shape, data)
     if size < 20:
         raise StunError("truncated")
     kind, length, cookie, transaction_id = _HEADER.unpack_from(data)
@@ -68,59 +70,45 @@ def parse(data: bytes) -> Message:
     if length != size - 20 or length & 3:
         raise StunError("length")
     method, message_class = _TYPES.get(kind) or decode_type(kind)
-    places, unknown = _read_attributes(data, size)
-    return Message(method, message_class, transaction_id, data, places, unknown)
-
-
-def _read_attributes(data: bytes, size: int) -> tuple[dict[int, int], tuple[int, ...]]:
-    """Where the attributes are that count, and which required ones are unknown.
-
-    Nearly every message ends with the two attributes of ``_CLOSING``; it is faster to look for
-    them there than to come across them. Should something of an earlier attribute only look like
-    them, the walk steps over *stop* and goes on to the real end.
-    """
     places: dict[int, int] = {}
+    unknown = _read_attributes(data, size, places)
+    return Message(method, message_class, transaction_id, data, places, unknown, True)
+
+
+def _read_like(shape: Shape, data: bytes) -> Message:
+    """The fast path: the places are known, values and fingerprint are not."""
+    if crc32(data[:-8]) ^ FINGERPRINT_XOR != _word_at(data, len(data) - 4)[0]:
+        raise StunError("fingerprint")
+    for kind, start, end in shape.variable:
+        _check_value(kind, data[start:end])
+    method, message_class = shape.type
+    return Message(
+        method, message_class, data[8:20], data, shape.places, shape.unknown_required, False
+    )
+
+
+def _read_attributes(data: bytes, size: int, places: dict[int, int]) -> tuple[int, ...]:
+    """Fill *places* with the attributes that count; returns the required ones that are unknown."""
     unknown: tuple[int, ...] = ()
-    stop = size - 32 if _is_closed(data, size) else size
     at = 20
     for _ in _ALLOWED:
-        if at >= stop:
-            if at == size:
-                return places, unknown
-            if at == stop:
-                _check_fingerprint(data, size - 8, 4, size)
-                places[_INTEGRITY], places[_FINGERPRINT] = at, size - 8
-                return places, unknown
-            stop = size
-        (word,) = _word_at(data, at)
-        kind = word >> 16
-        step = _FIXED_STEPS.get(word)
-        if step is None:
-            end = at + 4 + (word & 0xFFFF)
-            if end > size:
-                raise StunError("attribute")
-            if kind not in places:
-                if kind in _INTEGRITIES:
-                    _read_after_integrity(data, at, size, places)
-                    return places, unknown
-                if kind == _FINGERPRINT:
-                    _check_fingerprint(data, at, word & 0xFFFF, size)
-                elif not _check_value(kind, data[at + 4 : end]) and kind < COMPREHENSION_OPTIONAL:
-                    unknown += (kind,)
-                places[kind] = at
-            at = end + 3 & ~3
-        else:
-            if kind not in places:
-                places[kind] = at
-            at += step
-            if at > size:
-                raise StunError("attribute")
+        if at == size:
+            return unknown
+        kind, length = _head_at(data, at)
+        end = at + 4 + length
+        if end > size:
+            raise StunError("attribute")
+        if kind not in places:
+            if kind in _INTEGRITIES:
+                _read_after_integrity(data, at, size, places)
+                return unknown
+            if kind == _FINGERPRINT:
+                _check_fingerprint(data, at, length, size)
+            elif not _check_value(kind, data[at + 4 : end]) and kind < COMPREHENSION_OPTIONAL:
+                unknown += (kind,)
+            places[kind] = at
+        at = end + 3 & ~3
     raise StunError("too-many")
-
-
-def _is_closed(data: bytes, size: int) -> bool:
-    """Whether the end looks like MESSAGE-INTEGRITY and FINGERPRINT."""
-    return size >= 52 and _closing_heads(data, size - 32) == _CLOSING
 
 
 def _read_after_integrity(data: bytes, at: int, size: int, places: dict[int, int]) -> None:
@@ -130,8 +118,7 @@ def _read_after_integrity(data: bytes, at: int, size: int, places: dict[int, int
     for _ in _ALLOWED:
         if at == size:
             return
-        (word,) = _word_at(data, at)
-        kind, length = word >> 16, word & 0xFFFF
+        kind, length = _head_at(data, at)
         if at + 4 + length > size:
             raise StunError("attribute")
         if kind == _FINGERPRINT:
@@ -167,8 +154,11 @@ def _check_signature(kind: int, length: int) -> None:
 
 def _check_value(kind: int, value: bytes) -> bool:
     """Whether the type is known; StunError when it is and the value is not one of its values."""
-    longest = _TEXTS.get(kind)
-    if longest is not None:
+    longest, fixed = _TEXTS.get(kind), _FIXED.get(kind)
+    if fixed is not None:
+        if len(value) != fixed:
+            raise StunError("attribute")
+    elif longest is not None:
         if len(value) > longest:
             raise StunError("attribute")
         try:
@@ -181,8 +171,6 @@ def _check_value(kind: int, value: bytes) -> bool:
         decode_error_code(value)
     elif kind == Attribute.UNKNOWN_ATTRIBUTES:
         decode_types(value)
-    elif kind in FIXED_LENGTHS:
-        raise StunError("attribute")
     else:
         return False
     return True

@@ -1,8 +1,7 @@
-"""A message that parsed (RFC 8489 section 5): types, and attributes read when asked for."""
+"""A message that parsed (RFC 8489 section 5): its attributes are read when asked for."""
 
 from __future__ import annotations
 
-from enum import IntEnum
 from hmac import compare_digest
 from struct import Struct
 from typing import Final
@@ -13,10 +12,11 @@ from refreeze.basics import Address
 from refreeze.stun import attributes as values
 from refreeze.stun.attributes import Attribute
 from refreeze.stun.integrity import IntegrityKey
+from refreeze.stun.message_type import MessageClass
+from refreeze.stun.shapes import learn
 
 _U32: Final = Struct("!I")
 _U64: Final = Struct("!Q")
-_SIGNED_HEAD: Final = Struct("!2sH")
 # Plain ints: a member of an IntEnum is slow to hash and to compare.
 _USERNAME: Final = int(Attribute.USERNAME)
 _PRIORITY: Final = int(Attribute.PRIORITY)
@@ -27,43 +27,6 @@ _XOR_MAPPED: Final = int(Attribute.XOR_MAPPED_ADDRESS)
 _INTEGRITY: Final = int(Attribute.MESSAGE_INTEGRITY)
 _INTEGRITY_SHA256: Final = int(Attribute.MESSAGE_INTEGRITY_SHA256)
 _FINGERPRINT: Final = int(Attribute.FINGERPRINT)
-
-
-class MessageClass(IntEnum):
-    """The two class bits, where they stand in the type field."""
-
-    REQUEST = 0x000
-    INDICATION = 0x010
-    SUCCESS = 0x100
-    ERROR = 0x110
-
-
-class Method(IntEnum):
-    """RFC 8489 section 18.2 and RFC 8656 section 17."""
-
-    BINDING = 1
-    ALLOCATE = 3
-    REFRESH = 4
-    SEND = 6
-    DATA = 7
-    CREATE_PERMISSION = 8
-    CHANNEL_BIND = 9
-
-
-HIGHEST_METHOD: Final = 0xFFF
-_CLASSES: Final = {int(each): each for each in MessageClass}
-
-
-def encode_type(method: int, message_class: MessageClass) -> int:
-    """The 14-bit type with the class bits woven in (RFC 8489 figure 3)."""
-    spread = (method & 0x00F) | (method & 0x070) << 1 | (method & 0xF80) << 2
-    return spread | message_class
-
-
-def decode_type(value: int) -> tuple[int, MessageClass]:
-    """The inverse of :func:`encode_type`."""
-    method = (value & 0x000F) | (value & 0x00E0) >> 1 | (value & 0x3E00) >> 2
-    return method, _CLASSES[value & 0x0110]
 
 
 @define(eq=False, repr=False)
@@ -81,6 +44,7 @@ class Message:
     raw: bytes
     _places: dict[int, int]
     unknown_required: tuple[int, ...]
+    _new_shape: bool
 
     def __repr__(self) -> str:
         return f"<Message method={self.method} {self.message_class.name} {len(self.raw)} bytes>"
@@ -145,7 +109,7 @@ class Message:
         value = self.attribute(_XOR_MAPPED)
         if value is None:
             return None
-        return values.decode_address(values.xor_address(value, self.transaction_id))
+        return values.decode_xor_address(value, self.transaction_id)
 
     @property
     def mapped_address(self) -> Address | None:
@@ -180,23 +144,28 @@ class Message:
     def verify(self, key: IntegrityKey) -> bool:
         """Whether the message is signed with *key*, and every signature in it is right.
 
-        False without any. A key that wants SHA-256 is not content with SHA-1 alone (RFC 8489
-        section 16.1.3 on bid-down). Takes the same time wherever a wrong signature differs.
+        False without any. A key that wants SHA-256 is not content with SHA-1 alone: nobody on
+        the path can bid us down. Takes the same time wherever a wrong signature differs.
         """
-        places, raw = self._places, self.raw
+        places = self._places
         at = places.get(_INTEGRITY)
-        if _INTEGRITY_SHA256 in places:
+        if at is None or _INTEGRITY_SHA256 in places or key.sha256:
             return self._verify_sha256(key) and (at is None or self._verify_sha1(key, at))
-        if at is None or key.sha256:
-            return False
-        signed = _SIGNED_HEAD.pack(raw[:2], at + 4) + raw[4:at]
-        return compare_digest(key.sign(signed), raw[at + 4 : at + 24])
+        right = self._verify_sha1(key, at)
+        if right and self._new_shape:
+            learn(self.raw, (self.method, self.message_class), places, self.unknown_required)
+            self._new_shape = False
+        return right
 
     def _verify_sha1(self, key: IntegrityKey, at: int) -> bool:
-        signed = _SIGNED_HEAD.pack(self.raw[:2], at + 4) + self.raw[4:at]
-        return compare_digest(key.sign(signed), self.raw[at + 4 : at + 24])
+        """The length that was signed ended with the signature (RFC 8489 section 14.5)."""
+        raw = self.raw
+        signed = raw[:2] + (at + 4).to_bytes(2, "big") + raw[4:at]
+        return compare_digest(key.sign(signed), raw[at + 4 : at + 24])
 
     def _verify_sha256(self, key: IntegrityKey) -> bool:
-        at, value = self._places[_INTEGRITY_SHA256], self.attribute(_INTEGRITY_SHA256) or b""
-        signed = _SIGNED_HEAD.pack(self.raw[:2], at - 16 + len(value)) + self.raw[4:at]
+        at, value = self._places.get(_INTEGRITY_SHA256), self.attribute(_INTEGRITY_SHA256)
+        if at is None or value is None:
+            return False
+        signed = self.raw[:2] + (at - 16 + len(value)).to_bytes(2, "big") + self.raw[4:at]
         return compare_digest(key.sign_sha256(signed)[: len(value)], value)

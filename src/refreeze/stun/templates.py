@@ -17,7 +17,7 @@ from refreeze.basics import Address
 from refreeze.stun.attributes import COOKIE_BYTES, Attribute, encode_address, xor_address
 from refreeze.stun.builder import MessageBuilder
 from refreeze.stun.integrity import FINGERPRINT_XOR, IntegrityKey
-from refreeze.stun.message import MessageClass, Method, encode_type
+from refreeze.stun.message_type import MessageClass, Method, encode_type
 
 _INTEGRITY_HEAD: Final = bytes((0, Attribute.MESSAGE_INTEGRITY, 0, 20))
 _FINGERPRINT: Final = Struct("!HHI").pack
