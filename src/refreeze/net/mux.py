@@ -75,20 +75,25 @@ class MuxSettings:
 
 @define
 class MuxCounters:
-    """What became of datagrams: of those that went to somebody, and of those that did not."""
+    """What became of datagrams: of those that went to somebody, and of those that did not.
+
+    Each one received is counted once among ``stun``, ``data`` and the reasons up to ``flooded``.
+    """
 
     received: int = 0
     stun: int = 0
     data: int = 0
-    stun_as_data: int = 0
     malformed: int = 0
     unknown_ufrag: int = 0
     past_ufrag: int = 0
     unknown_transaction: int = 0
     past_transaction: int = 0
-    unauthenticated: int = 0
     unowned: int = 0
     flooded: int = 0
+    stun_as_data: int = 0
+    """Part of ``data``."""
+    unauthenticated: int = 0
+    """Part of ``stun``."""
     refused_claims: int = 0
     no_port: int = 0
     owner_errors: int = 0
@@ -302,7 +307,7 @@ class Mux:
         run: list[bytes] = []
         run_source: Address = base
         for data, source, _tos in batch:
-            if is_stun(data):
+            if data and data[0] < 4 and is_stun(data):
                 if run:
                     self._deliver(base, run_source, run, now)
                     run = []
@@ -350,7 +355,9 @@ class Mux:
         if kind is MessageClass.REQUEST:
             return self._take_request(message, holding, base, source, now)
         if kind is MessageClass.INDICATION:
-            if holding is not None and message.method == Method.BINDING:
+            if holding is None:
+                self.counters.unowned += 1
+            elif message.method == Method.BINDING:
                 return self._hand_over(holding, message, base, source, now)
             return self._nobodys_stun(holding, source, now)
         return self._take_response(message, holding, base, source, now)

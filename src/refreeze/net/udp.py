@@ -38,6 +38,8 @@ MAX_READ_ERRORS: Final = 16
 MAX_TARGETS: Final = 4096
 """Destinations and scopes whose socket address is kept; all are forgotten when it is full."""
 
+_TRUNCATED: Final = int(socket.MSG_TRUNC)
+
 _BROKEN: Final = frozenset(
     {errno.ENETDOWN, errno.EBADF, errno.ENODEV, errno.ENOTSOCK, errno.ECONNABORTED}
 )
@@ -91,6 +93,8 @@ class SocketPort:
     _read_errors: int = field(default=0, init=False)
     _limited: RateLimitedLog = field(init=False)
 
+    _plain_addresses: ClassVar[bool] = False
+    """Whether the socket's addresses are ours as they come."""
     _log: ClassVar[Logger] = Logger()
 
     def __attrs_post_init__(self) -> None:
@@ -111,9 +115,12 @@ class SocketPort:
             counters.send_errors += len(batch)
             return 0
         sendto, handed, size = self._socket.sendto, 0, 0
+        last: Address | None = None
+        target: _SocketAddress = None
         for data, remote, tos in batch:
             try:
-                target = targets.get(remote) or self._resolve(remote)
+                if remote is not last:
+                    target, last = targets.get(remote) or self._resolve(remote), remote
                 if tos:
                     self._send_with_tos(data, target, tos)
                 else:
@@ -213,9 +220,9 @@ class SocketPort:
     def doRead(self) -> None:
         """Read a bounded batch and hand it up in one call; never raises."""
         batch: list[Datagram] = []
-        view, counters = memoryview(self._buffer), self.counters
-        receive, address, buffers = self._socket.recvmsg_into, self._address, [self._buffer]
-        packets, total = 0, 0
+        add, counters, view = batch.append, self.counters, memoryview(self._buffer)
+        receive, buffers, plain = self._socket.recvmsg_into, [self._buffer], self._plain_addresses
+        packets = total = truncated = 0
         while packets < MAX_PACKETS_PER_TURN and total < MAX_BYTES_PER_TURN:
             try:
                 size, _ancillary, flags, source = receive(buffers)
@@ -225,15 +232,16 @@ class SocketPort:
                 break
             packets += 1
             total += size
-            if flags & socket.MSG_TRUNC:
+            if flags & _TRUNCATED:
+                truncated += size
                 counters.truncated += 1
                 continue
-            batch.append((bytes(view[:size]), address(source), 0))
+            add((bytes(view[:size]), source if plain else self._address(source), 0))
         if packets:
             self._read_errors = 0
         if batch:
             counters.received += len(batch)
-            counters.received_bytes += sum([len(item[0]) for item in batch])
+            counters.received_bytes += total - truncated
             self._hand_up(batch)
 
     def _hand_up(self, batch: Batch) -> None:
@@ -250,15 +258,13 @@ class SocketPort:
 class Udp4Port(SocketPort):
     """IPv4: the socket's addresses are ours."""
 
+    _plain_addresses: ClassVar[bool] = True
+
     def _resolve(self, remote: Address) -> _SocketAddress:
         host, port = canonical_host(remote[0]), remote[1]
         if is_ipv6(host) or not 0 < port < 65536:
             raise ValueError("no IPv4 destination")
         return _keep(self._targets, remote, (host, port))
-
-    def _address(self, source: _SocketAddress) -> Address:
-        address: Address = source
-        return address
 
     def _send_with_tos(self, data: bytes, target: _SocketAddress, tos: int) -> None:
         ancillary = [(socket.IPPROTO_IP, socket.IP_TOS, tos.to_bytes(1, "big"))]
