@@ -77,10 +77,10 @@ def parse(data: bytes) -> Message:
 
 def _read_like(shape: Shape, data: bytes) -> Message:
     """The fast path: the places are known, values and fingerprint are not."""
-    if crc32(data[:-8]) ^ FINGERPRINT_XOR != _word_at(data, len(data) - 4)[0]:
-        raise StunError("fingerprint")
     for kind, start, end in shape.variable:
         _check_value(kind, data[start:end])
+    if crc32(data[:-8]) ^ FINGERPRINT_XOR != _word_at(data, len(data) - 4)[0]:
+        raise StunError("fingerprint")
     method, message_class = shape.type
     return Message(
         method, message_class, data[8:20], data, shape.places, shape.unknown_required, False
