@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class StunError(Exception):
-    """A malformed message. *reason* is a stable slug, fit for a counter."""
+    """A malformed message. *reason* is a stable slug, fit for a counter.
+
+    ``truncated`` ``cookie`` ``type`` ``length`` ``attribute`` ``fingerprint`` ``too-many``; it
+    never holds anything of the message.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
