@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 
-from refreeze.config import DaemonSettings
+from refreeze.config import DaemonSettings, HubSettings
 from refreeze.ice import AgentSettings
 from refreeze.net.interfaces import AddressSettings
 from refreeze.net.udp import UdpPortFactory
@@ -107,14 +107,14 @@ class World:
                 ("bob", "alice", f"127.0.0.1:{self.echo.getHost().port}"),
             )
         }
-        self.hub = Daemon(process=self.process, settings=DaemonSettings(name="hub", serve_hub=hub))
+        self.hub = Daemon(process=self.process, settings=DaemonSettings(name="hub", hub=HubSettings(serve=hub)))
         self.client = Client()
         self.client_port = clock.listenUDP(0, self.client, interface="127.0.0.1")
 
     def _daemon(self, name: str, peer: str, hub: str, liveness: str, deliver: str | None) -> Daemon:
         settings = DaemonSettings(
             name=name,
-            hub=hub,
+            hub=HubSettings(connect=hub),
             faults=True,
             addresses=AddressSettings(addresses=("127.0.0.1", "127.0.0.2")),
             ice=AgentSettings(allow_loopback=True),

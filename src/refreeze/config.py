@@ -1,17 +1,48 @@
-"""The settings of one daemon, as a file has them. Each floor owns its class; here they meet."""
+"""The configuration file (TOML): parsed strictly into the floors' own settings classes.
+
+Whatever is wrong is one line, ``FILE: KEY: what``: an unknown key, a wrong type, a value that a
+settings class refuses, or a contradiction.
+"""
 
 from __future__ import annotations
 
-from attrs import field, frozen
+import tomllib
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from refreeze.ice import AgentSettings
+from attrs import NOTHING, field, fields, frozen
+
+from refreeze.ice import PROFILES, AgentSettings
 from refreeze.net.interfaces import AddressSettings
+from refreeze.sessions.forward import ForwardSettings
 from refreeze.sessions.settings import SessionSettings
 from refreeze.watchdog import PolicySettings, StormSettings
+
+MAX_FILE = 1024 * 1024
+_Settings = TypeVar("_Settings")
 
 
 class ConfigError(Exception):
     """One line: FILE: KEY: what is wrong."""
+
+
+@frozen(kw_only=True)
+class HubSettings:
+    """``connect``: the hub that this daemon joins; ``serve``: where it serves one itself."""
+
+    connect: str | None = None
+    serve: str | None = None
+    cookie: str | None = None
+
+
+@frozen(kw_only=True)
+class ControlPlaces:
+    """``socket``: the path of the UNIX socket; ``tcp``: a loopback address, with a cookie."""
+
+    socket: str | None = None
+    tcp: str | None = None
+    cookie: str | None = None
 
 
 @frozen(kw_only=True)
@@ -20,20 +51,143 @@ class DaemonSettings:
 
     name: str
     state_dir: str | None = None
-    runtime_dir: str | None = None
-    hub: str | None = None
-    """Where the hub is that this daemon joins: unix:/PATH or tcp:127.0.0.1:PORT."""
-    serve_hub: str | None = None
-    """Where this daemon serves a hub itself."""
-    hub_cookie: str | None = None
-    control: str | None = None
-    """The path of the control socket."""
-    control_tcp: str | None = None
-    control_cookie: str | None = None
     faults: bool = False
     ports: tuple[int, int] = (0, 0)
+    hub: HubSettings = field(factory=HubSettings)
+    control: ControlPlaces = field(factory=ControlPlaces)
     addresses: AddressSettings = field(factory=AddressSettings)
     ice: AgentSettings = field(factory=AgentSettings)
     watchdog: PolicySettings = field(factory=PolicySettings)
     storm: StormSettings = field(factory=StormSettings)
     sessions: dict[str, SessionSettings] = field(factory=dict)
+
+
+def load(path: str) -> DaemonSettings:
+    """The settings in the file at *path*; ConfigError for anything that is wrong with it."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    if len(text) > MAX_FILE:
+        raise ConfigError(f"{path}: larger than {MAX_FILE} bytes")
+    try:
+        return parse(tomllib.loads(text.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse(table: Mapping[str, Any]) -> DaemonSettings:
+    """The settings in a parsed file; ConfigError without the file's name."""
+    known = {"name", "state_dir", "faults", "network", "hub", "control", "ice", "watchdog"}
+    _refuse_unknown(table, known | {"storm", "sessions"}, "")
+    name = _typed(table.get("name"), str, "name")
+    network = dict(_table(table, "network"))
+    ports = _ports(network.pop("ports", "0"))
+    ice = dict(_table(table, "ice"))
+    if "liveness" in ice:
+        raise ConfigError("ice.liveness: is a key of a session, not of ice")
+    sessions = {
+        key: _session(value, f"sessions.{key}") for key, value in _table(table, "sessions").items()
+    }
+    settings = DaemonSettings(
+        name=name,
+        state_dir=_typed(table.get("state_dir"), str | None, "state_dir"),
+        faults=_typed(table.get("faults", False), bool, "faults"),
+        ports=ports,
+        hub=build(HubSettings, _table(table, "hub"), "hub"),
+        control=build(ControlPlaces, _table(table, "control"), "control"),
+        addresses=build(AddressSettings, network, "network"),
+        ice=build(AgentSettings, ice, "ice"),
+        watchdog=build(PolicySettings, _table(table, "watchdog"), "watchdog"),
+        storm=build(StormSettings, _table(table, "storm"), "storm"),
+        sessions=sessions,
+    )
+    for key, session in sessions.items():
+        if session.signaling == "hub" and settings.hub.connect is None:
+            raise ConfigError(f'sessions.{key}.signaling: "hub" needs hub.connect')
+        if session.peer == name:
+            raise ConfigError(f"sessions.{key}.peer: is this daemon itself")
+    return settings
+
+
+def _session(value: Any, where: str) -> SessionSettings:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: must be a table")
+    table = dict(value)
+    names = {attribute.name for attribute in fields(ForwardSettings)}
+    forward = {key: table.pop(key) for key in names & table.keys()}
+    if "protect" not in table:
+        raise ConfigError(f'{where}.protect: must be written out; "none" is the only choice yet')
+    profile = table.get("liveness", "default")
+    if profile not in PROFILES:
+        raise ConfigError(f"{where}.liveness: one of {', '.join(PROFILES)}, not {profile!r}")
+    table["forward"] = build(ForwardSettings, forward, where)
+    return build(SessionSettings, table, where)
+
+
+def build(cls: type[_Settings], table: Mapping[str, Any], where: str) -> _Settings:
+    """An instance of the attrs class *cls* from *table*, every key checked."""
+    attributes = {attribute.name: attribute for attribute in fields(cls)}  # type: ignore[arg-type]
+    _refuse_unknown(table, attributes.keys(), f"{where}.")
+    hints = get_type_hints(cls)
+    values = {key: _typed(value, hints[key], f"{where}.{key}") for key, value in table.items()}
+    for key, attribute in attributes.items():
+        if attribute.default is NOTHING and key not in values:
+            raise ConfigError(f"{where}.{key}: is missing")
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise ConfigError(f"{where}.{error}") from None
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: Any, prefix: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{prefix}{key}: unknown key")
+
+
+def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"{key}: must be a table")
+    return value
+
+
+def _ports(value: Any) -> tuple[int, int]:
+    """``7000`` or ``"7000-7010"``; 0 lets the kernel choose."""
+    first, dash, last = str(value).partition("-")
+    if not first.isdigit() or (dash and not last.isdigit()) or isinstance(value, bool):
+        raise ConfigError("network.ports: a port or FIRST-LAST is wanted")
+    low, high = int(first), int(last or first)
+    if not 0 <= low <= high <= 65535 or high - low > 1000:
+        raise ConfigError("network.ports: at most 1000 ports from 0 to 65535, the lesser first")
+    return low, high
+
+
+def _typed(value: Any, wanted: Any, where: str) -> Any:
+    """*value* when it is of the annotated type; ConfigError in the words of TOML."""
+    options = get_args(wanted) if get_origin(wanted) not in (tuple, None) else (wanted,)
+    for option in options:
+        if option is NoneType and value is None:
+            return None
+        if get_origin(option) is tuple and isinstance(value, list):
+            inner = get_args(option)[0]
+            return tuple(_typed(each, inner, where) for each in value)
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if option is int and isinstance(value, bool):
+            continue
+        if isinstance(option, type) and isinstance(value, option):
+            return value
+    names = " or ".join(_word(option) for option in options if option is not NoneType)
+    raise ConfigError(f"{where}: must be {names}")
+
+
+def _word(option: Any) -> str:
+    if get_origin(option) is tuple:
+        return "an array of " + {str: "strings", float: "numbers"}.get(
+            get_args(option)[0], "values"
+        )
+    words = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
+    return words.get(option, "a table")

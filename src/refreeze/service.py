@@ -121,11 +121,11 @@ class Daemon(Service):
     def startService(self) -> None:
         """Hub, link, sessions, in this order; what cannot listen is raised."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        if self.settings.serve_hub is not None:
-            self.hub = self._make_hub(self.settings.serve_hub)
+        if self.settings.hub.serve is not None:
+            self.hub = self._make_hub(self.settings.hub.serve)
             self._start(self.hub)
-        if self.settings.hub is not None:
-            self.link = self._make_link(self.settings.hub)
+        if self.settings.hub.connect is not None:
+            self.link = self._make_link(self.settings.hub.connect)
             self._start(self.link)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
@@ -146,8 +146,8 @@ class Daemon(Service):
     def _make_hub(self, where: str) -> Hub:
         place = check_hub_endpoint(where)
         cookie = None
-        if isinstance(place, LoopbackPlace) and self.settings.hub_cookie is not None:
-            secret = ensure_cookie(self.settings.hub_cookie, self.process.random)
+        if isinstance(place, LoopbackPlace) and self.settings.hub.cookie is not None:
+            secret = ensure_cookie(self.settings.hub.cookie, self.process.random)
             cookie = CookieAccess(secret, self.process.random)
         listener = hub_listener(self.process.reactor, place, socket=SocketAccess(), cookie=cookie)
         return Hub([listener], self.process.reactor)
@@ -155,8 +155,8 @@ class Daemon(Service):
     def _make_link(self, where: str) -> HubLink:
         place = check_hub_endpoint(where)
         cookie = None
-        if isinstance(place, LoopbackPlace) and self.settings.hub_cookie is not None:
-            cookie = load_cookie(self.settings.hub_cookie)
+        if isinstance(place, LoopbackPlace) and self.settings.hub.cookie is not None:
+            cookie = load_cookie(self.settings.hub.cookie)
         return HubLink(
             endpoint=client_endpoint(self.process.reactor, place),
             name=self.settings.name,

@@ -1,0 +1,118 @@
+"""twistd's door: options, and the service they make."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.python import usage
+
+from refreeze import demo
+from refreeze.config import ConfigError, DaemonSettings, load
+from refreeze.net.udp import UdpPortFactory
+from refreeze.service import Daemon, Process
+from refreeze.systemd import Notifier
+
+
+class Options(usage.Options):
+    """twistd refreeze."""
+
+    synopsis = "[-c FILE | --demo]"
+    optParameters = [["config", "c", None, "The configuration file (TOML)."]]
+    optFlags = [["demo", None, "Run a hub and two daemons on loopback, to try things out."]]
+
+    def postOptions(self) -> None:
+        """Everything that can be wrong is said here, before anything starts."""
+        if bool(self["demo"]) == bool(self["config"]):
+            raise usage.UsageError("one of --config FILE and --demo is wanted")
+        if self["demo"]:
+            self["settings"] = demo.settings()
+            return
+        try:
+            self["settings"] = [load(self["config"])]
+        except ConfigError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(1)
+
+
+@define(eq=False, slots=False)
+class Lifecycle(Service):
+    """Signals, and what the service manager is told; started last, stopped first."""
+
+    reactor: Any
+    notifier: Notifier
+    started: Callable[[], None]
+    _ping: Any = field(default=None, init=False)
+
+    def startService(self) -> None:
+        """Everything listens by now."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        # Twisted leaves SIGHUP to kill the process; a daemon must outlive a lost terminal.
+        self.reactor.callWhenRunning(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+        self.reactor.callWhenRunning(self._ready)
+
+    def _ready(self) -> None:
+        self.started()
+        self.notifier.send("READY=1", f"MAINPID={os.getpid()}", "STATUS=running")
+        if self.notifier.watchdog_seconds is not None:
+            self._pat(self.notifier.watchdog_seconds / 2)
+
+    def _pat(self, interval: float) -> None:
+        self.notifier.send("WATCHDOG=1")
+        self._ping = self.reactor.callLater(interval, self._pat, interval)
+
+    def stopService(self) -> Deferred[Any] | None:
+        """Say so, and be silent."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        self.notifier.send("STOPPING=1")
+        if self._ping is not None:
+            self._ping.cancel()
+        self.notifier.close()
+        return None
+
+
+def makeService(options: Options) -> IService:
+    """The service tree: daemons in order, and the life cycle around them."""
+    from twisted.internet import reactor as installed  # noqa: PLC0415  # twistd has chosen by now
+
+    reactor: Any = installed
+    # Twisted's clock is the wall clock; a step of it must not move our timers.
+    reactor.seconds = time.monotonic
+    notifier = Notifier.from_environment(os.environ)
+    process = Process(
+        reactor=reactor,
+        random=random.SystemRandom(),
+        ports=UdpPortFactory(reactor),
+        wall=time.time,
+        boottime=_boottime(),
+    )
+    root = MultiService()
+    daemons: list[DaemonSettings] = options["settings"]
+    if options["demo"]:
+        demo.EchoService(reactor).setServiceParent(root)
+    for settings in daemons:
+        Daemon(process=process, settings=settings).setServiceParent(root)
+    Lifecycle(reactor, notifier, _announcer(bool(options["demo"]))).setServiceParent(root)
+    return root
+
+
+def _boottime() -> Callable[[], float] | None:
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return None if clock is None else lambda: time.clock_gettime(clock)
+
+
+def _announcer(demonstrating: bool) -> Callable[[], None]:
+    def announce() -> None:
+        if demonstrating:
+            sys.stdout.write(demo.banner())
+            sys.stdout.flush()
+
+    return announce
