@@ -88,7 +88,8 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
     if "liveness" in ice:
         raise ConfigError("ice.liveness: is a key of a session, not of ice")
     sessions = {
-        key: _session(value, f"sessions.{key}") for key, value in _table(table, "sessions").items()
+        key: session_settings(value, f"sessions.{key}")
+        for key, value in _table(table, "sessions").items()
     }
     settings = DaemonSettings(
         name=name,
@@ -111,7 +112,8 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
     return settings
 
 
-def _session(value: Any, where: str) -> SessionSettings:
+def session_settings(value: Any, where: str) -> SessionSettings:
+    """One section of ``sessions``; ConfigError with keys below *where*."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: must be a table")
     table = dict(value)

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from refreeze import __version__
 from refreeze.basics import Randomness
-from refreeze.config import DaemonSettings
+from refreeze.config import ConfigError, DaemonSettings, session_settings
+from refreeze.control import Commands, ControlServer, EventLog
 from refreeze.ice import PROFILES, CheckBucket
 from refreeze.net.faults import FaultyPortFactory
 from refreeze.net.interfaces import choose_hosts
@@ -37,6 +39,10 @@ from refreeze.signaling.places import LoopbackPlace, check_hub_endpoint, client_
 from refreeze.watchdog import Policy, Storm
 
 Emit = Callable[[str, dict[str, Any]], None]
+
+
+def _stop(service: Any) -> Any:
+    return service.stopService()
 
 
 @define(eq=False, kw_only=True)
@@ -68,6 +74,8 @@ class Daemon(Service):
 
     process: Process
     settings: DaemonSettings
+    read_settings: Callable[[], DaemonSettings] | None = None
+    """Reads the configuration file again; ConfigError when it is wrong."""
     listeners: list[Emit] = field(factory=list)
     """Told of every event: topic and fields."""
     mux: Mux = field(init=False)
@@ -76,6 +84,7 @@ class Daemon(Service):
     link: HubLink | None = field(default=None, init=False)
     hub: Hub | None = field(default=None, init=False)
     control_signaling: ControlSignaling = field(init=False)
+    _control: ControlServer | None = field(default=None, init=False)
     _bucket: CheckBucket = field(factory=CheckBucket, init=False)
     _faults: FaultyPortFactory | None = field(default=None, init=False)
     _storage: dict[str, int] = field(factory=dict, init=False)
@@ -104,6 +113,10 @@ class Daemon(Service):
             open_session=self._open_session,
             save_epoch=self._save_epoch,
             save_round=self._save_round,
+            describe=self._describe,
+            deliver_signal=self._deliver_signal,
+            reread=self._reread,
+            end=self._end,
             drop_path=self._drop_path if settings.faults else None,
         )
         process.scheduler.on_clock_jump(self.supervisor.clock_jumped)
@@ -129,6 +142,9 @@ class Daemon(Service):
             self._start(self.link)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
+        if self.settings.control.socket is not None:
+            self._control = self._make_control(self.settings.control.socket)
+            self._control.start()
 
     def _start(self, service: Any) -> None:
         service.startService()
@@ -138,10 +154,19 @@ class Daemon(Service):
         """The watchdog first, then bye to the peers, then the links, then the sockets."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         self.supervisor.stop()
-        stopping = [service.stopService() for service in reversed(self._services)]
+        stopping: list[Any] = []
+        if self._control is not None:
+            stopping.append(Deferred.fromCoroutine(self._control.stop()))
+        stopping += [_stop(service) for service in reversed(self._services)]
         done = gatherResults([d for d in stopping if isinstance(d, Deferred)], consumeErrors=True)
         done.addBoth(lambda _: self.pool.close())
         return done
+
+    def _make_control(self, path: str) -> ControlServer:
+        log = EventLog(self.process.wall)
+        self.listeners.append(log.emit)
+        commands = Commands(self.supervisor, self.process.reactor, __version__)
+        return ControlServer(self.process.reactor, path, commands, log)
 
     def _make_hub(self, where: str) -> Hub:
         place = check_hub_endpoint(where)
@@ -224,7 +249,51 @@ class Daemon(Service):
         return self.link
 
     def _open_session(self, name: str, options: dict[str, str]) -> Session:
-        raise ValueError("sessions cannot be opened at run time yet")
+        """A session from words such as a section of the file has."""
+        table: dict[str, Any] = dict(options)
+        if "allow_from" in table:
+            table["allow_from"] = table["allow_from"].split(",")
+        if "flow_idle" in table:
+            table["flow_idle"] = float(table["flow_idle"])
+        try:
+            return self.make_session(name, session_settings(table, name))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    def _describe(self) -> dict[str, Any]:
+        """Settings by dotted name; none of them is a secret."""
+        described: dict[str, Any] = {}
+        for part in ("name", "state_dir", "faults"):
+            described[part] = getattr(self.settings, part)
+        for part in ("watchdog", "storm"):
+            for key, value in asdict(getattr(self.settings, part)).items():
+                described[f"{part}.{key}"] = value if not isinstance(value, tuple) else str(value)
+        return described
+
+    def _deliver_signal(self, envelope: str) -> None:
+        self.control_signaling.deliver(envelope)
+
+    def _reread(self) -> dict[str, Any]:
+        """New sessions of the file are opened, missing ones closed; others stay as they are."""
+        if self.read_settings is None:
+            raise ValueError("there is no configuration file")
+        try:
+            wanted = self.read_settings().sessions
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        known = self.settings.sessions
+        gone = [name for name in known if name not in wanted and name in self.supervisor.sessions]
+        new = [name for name in wanted if name not in self.supervisor.sessions]
+        for name in gone:
+            self.supervisor.close(name, "reload")
+        for name in new:
+            self.supervisor.add(self.make_session(name, wanted[name]))
+        self.settings = evolve(self.settings, sessions=wanted)
+        self.emit("config.reloaded", {"opened": len(new), "closed": len(gone)})
+        return {"opened": len(new), "closed": len(gone)}
+
+    def _end(self) -> None:
+        self.process.reactor.callLater(0, self.process.reactor.stop)
 
     def _next_epoch(self, name: str) -> int:
         epoch = max(self._storage.get(name, 0) + 1, int(self.process.wall() * 1000))

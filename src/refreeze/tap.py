@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attrs import define, field
@@ -94,14 +95,17 @@ def makeService(options: Options) -> IService:
         wall=time.time,
         boottime=_boottime(),
     )
-    root = MultiService()
+    root: Any = MultiService()  # type: ignore[no-untyped-call]  # Twisted's
     daemons: list[DaemonSettings] = options["settings"]
     if options["demo"]:
-        demo.EchoService(reactor).setServiceParent(root)
+        root.addService(demo.EchoService(reactor))
+    path = options["config"]
     for settings in daemons:
-        Daemon(process=process, settings=settings).setServiceParent(root)
-    Lifecycle(reactor, notifier, _announcer(bool(options["demo"]))).setServiceParent(root)
-    return root
+        reread = None if path is None else partial(load, path)
+        root.addService(Daemon(process=process, settings=settings, read_settings=reread))
+    root.addService(Lifecycle(reactor, notifier, _announcer(bool(options["demo"]))))
+    service: IService = root
+    return service
 
 
 def _boottime() -> Callable[[], float] | None:

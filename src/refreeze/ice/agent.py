@@ -358,8 +358,8 @@ class Agent:
         self.selected, self._selected_at = pair, now
         self.liveness = Liveness(self.settings, self.random, now)
         for other in self.checklist.pairs:
-            if other is not pair and other.state is not PairState.SUCCEEDED:
-                other.state = PairState.FAILED
+            if other.state is PairState.IN_PROGRESS:
+                other.state = PairState.FROZEN  # no check goes on after the nomination
         self.checklist.triggered.clear()
         self._attempts.clear()
         self._events.append(PairSelected(pair))

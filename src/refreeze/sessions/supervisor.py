@@ -38,6 +38,14 @@ class Supervisor:
     """Makes a session from run-time options; ValueError in one line."""
     save_epoch: Callable[[str, int], None]
     save_round: Callable[[str, RoundRecord], None]
+    describe: Callable[[], Record]
+    """The daemon's settings by dotted name."""
+    deliver_signal: Callable[[str], None]
+    """Takes an envelope that the application carried; ValueError in one line."""
+    reread: Callable[[], Record]
+    """Reads the configuration again; ValueError in one line."""
+    end: Callable[[], None]
+    """Ends the process, in order."""
     drop_path: Callable[[Session, str, float], int] | None = None
     """Injects faults; None when they are not enabled."""
     sessions: dict[str, Session] = field(factory=dict, init=False)
@@ -383,6 +391,33 @@ class Supervisor:
         number = self.drop_path(session, what, seconds)
         self.emit("fault", {"id": session_id, "what": what, "seconds": seconds, "paths": number})
         return {"id": session_id, "paths": number, "seconds": seconds}
+
+    def signal(self, envelope: str) -> None:
+        """An envelope of a session whose signaling is "control"."""
+        try:
+            self.deliver_signal(envelope)
+        except ValueError as error:
+            raise OperationError("bad-argument", hint=str(error)) from None
+
+    def settings(self) -> Record:
+        """The daemon's settings by dotted name."""
+        return self.describe()
+
+    def reload(self) -> Record:
+        """Read the configuration again."""
+        try:
+            return self.reread()
+        except ValueError as error:
+            raise OperationError("bad-argument", hint=str(error)) from None
+
+    def shutdown(self) -> None:
+        """End the daemon."""
+        self.end()
+
+    @property
+    def refusal(self) -> type[Exception]:
+        """What an operation raises when it is refused."""
+        return OperationError
 
     def drain(self) -> None:
         """Take no new sessions; those there are go on."""

@@ -1,0 +1,65 @@
+"""The event log: numbered, bounded, replayed from any number that is still kept."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from attrs import define, field, frozen
+
+KEPT = 10_000
+
+
+@frozen
+class LoggedEvent:
+    """One event as it happened."""
+
+    number: int
+    timestamp: str
+    topic: str
+    fields: Mapping[str, Any]
+
+
+Follower: TypeAlias = Callable[[LoggedEvent], None]
+
+
+@define(eq=False)
+class EventLog:
+    """I number what happens and tell those who follow. *wall*: seconds since the epoch."""
+
+    wall: Callable[[], float]
+    number: int = 0
+    _kept: deque[LoggedEvent] = field(factory=lambda: deque(maxlen=KEPT))
+    _followers: list[Follower] = field(factory=list)
+
+    def emit(self, topic: str, fields: Mapping[str, Any]) -> None:
+        """Something happened."""
+        self.number += 1
+        moment = datetime.fromtimestamp(self.wall(), UTC)
+        stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        event = LoggedEvent(self.number, stamp, topic, dict(fields))
+        self._kept.append(event)
+        for follower in list(self._followers):
+            follower(event)
+
+    def follow(self, follower: Follower) -> None:
+        """Tell *follower* of everything from now on."""
+        self._followers.append(follower)
+
+    def unfollow(self, follower: Follower) -> None:
+        """Tell *follower* nothing more; an unknown one is ignored."""
+        if follower in self._followers:
+            self._followers.remove(follower)
+
+    def since(self, number: int) -> tuple[int, Iterable[LoggedEvent]]:
+        """How many events after *number* are lost, and those that are not."""
+        first = self._kept[0].number if self._kept else self.number + 1
+        missed = max(0, first - number - 1)
+        return missed, [event for event in self._kept if event.number > number]
+
+
+def topic_matches(topic: str, wanted: Iterable[str]) -> bool:
+    """``session`` has ``session.state`` and ``session.pair``; ``all`` has everything."""
+    return any(want in ("all", "*", topic) or topic.startswith(f"{want}.") for want in wanted)
