@@ -1,0 +1,46 @@
+"""Runs the installed wheel under twistd with a fake NOTIFY_SOCKET, as systemd would."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+
+PATIENCE = 30.0
+
+
+def main(venv: str) -> None:
+    """Demo up, READY told, data through the path, refreezectl answers, clean end."""
+    with tempfile.TemporaryDirectory() as directory:
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.bind(f"{directory}/notify")
+        notify.settimeout(PATIENCE)
+        environment = os.environ | {"NOTIFY_SOCKET": f"{directory}/notify"}
+        daemon = subprocess.Popen(
+            [f"{venv}/bin/twistd", "-n", "--pidfile=", "refreeze", "--demo"],
+            cwd=directory,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            while b"READY=1" not in notify.recv(4096):
+                pass
+            ctl = [f"{venv}/bin/refreezectl"]
+            run = {"cwd": directory, "check": True, "timeout": PATIENCE}
+            subprocess.run([*ctl, "wait", "demo", "connected"], **run)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
+                program.settimeout(PATIENCE)
+                program.sendto(b"hello", ("127.0.0.1", 7001))
+                assert program.recv(100) == b"hello"
+            subprocess.run([*ctl, "restart", "demo", "--wait", "10"], **run)
+            subprocess.run([*ctl, "list"], **run)
+        finally:
+            daemon.terminate()
+        assert daemon.wait(PATIENCE) == 0
+    print("smoke: 1 passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

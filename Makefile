@@ -1,0 +1,34 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+# The plugin is found and the sources are used in place by a path file: an editable install
+# would leave twisted/plugins out.
+PATHS = $(shell $(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+.PHONY: demo test check clean
+
+demo: $(STAMP)
+	$(VENV)/bin/twistd -n --pidfile= refreeze --demo
+
+test: $(STAMP)
+	PYTHONPATH=. $(VENV)/bin/trial --reporter=text tests
+
+check: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+$(STAMP): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet '.[dev]'
+	$(VENV)/bin/pip uninstall --quiet --yes refreeze
+	printf '%s\n%s\n' '$(CURDIR)/src' '$(CURDIR)' > $(PATHS)/refreeze-sources.pth
+	printf '#!%s\nimport sys\nfrom refreeze.ctl import main\nsys.exit(main())\n' \
+		'$(CURDIR)/$(VENV)/bin/python' > $(VENV)/bin/refreezectl
+	chmod +x $(VENV)/bin/refreezectl
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .state _trial_temp*
