@@ -27,15 +27,18 @@ def main(venv: str) -> None:
         try:
             while b"READY=1" not in notify.recv(4096):
                 pass
-            ctl = [f"{venv}/bin/refreezectl"]
-            run = {"cwd": directory, "check": True, "timeout": PATIENCE}
-            subprocess.run([*ctl, "wait", "demo", "connected"], **run)
+
+            def ctl(*words: str) -> None:
+                command = [f"{venv}/bin/refreezectl", *words]
+                subprocess.run(command, cwd=directory, check=True, timeout=PATIENCE)
+
+            ctl("wait", "demo", "connected")
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as program:
                 program.settimeout(PATIENCE)
                 program.sendto(b"hello", ("127.0.0.1", 7001))
                 assert program.recv(100) == b"hello"
-            subprocess.run([*ctl, "restart", "demo", "--wait", "10"], **run)
-            subprocess.run([*ctl, "list"], **run)
+            ctl("restart", "demo", "--wait", "10")
+            ctl("list")
         finally:
             daemon.terminate()
         assert daemon.wait(PATIENCE) == 0
