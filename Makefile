@@ -4,7 +4,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 # The plugin is found and the sources are used in place by a path file: an editable install
 # would leave twisted/plugins out.
-PATHS = $(shell $(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+LIBRARY := $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .PHONY: demo test check clean
 
@@ -24,7 +24,7 @@ $(STAMP): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet '.[dev]'
 	$(VENV)/bin/pip uninstall --quiet --yes refreeze
-	printf '%s\n%s\n' '$(CURDIR)/src' '$(CURDIR)' > $(PATHS)/refreeze-sources.pth
+	printf '%s\n%s\n' '$(CURDIR)/src' '$(CURDIR)' > "$(LIBRARY)/refreeze-sources.pth"
 	printf '#!%s\nimport sys\nfrom refreeze.ctl import main\nsys.exit(main())\n' \
 		'$(CURDIR)/$(VENV)/bin/python' > $(VENV)/bin/refreezectl
 	chmod +x $(VENV)/bin/refreezectl
