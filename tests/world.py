@@ -107,7 +107,9 @@ class World:
                 ("bob", "alice", f"127.0.0.1:{self.echo.getHost().port}"),
             )
         }
-        self.hub = Daemon(process=self.process, settings=DaemonSettings(name="hub", hub=HubSettings(serve=hub)))
+        self.hub = Daemon(
+            process=self.process, settings=DaemonSettings(name="hub", hub=HubSettings(serve=hub))
+        )
         self.client = Client()
         self.client_port = clock.listenUDP(0, self.client, interface="127.0.0.1")
 

@@ -45,7 +45,7 @@ class Echo(DatagramProtocol):
             self.transport.write(datagram, addr)
 
 
-@define(eq=False, slots=False)
+@define(eq=False, repr=False, slots=False)
 class EchoService(Service):
     """The program behind bob."""
 

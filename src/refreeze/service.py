@@ -45,7 +45,7 @@ def _stop(service: Any) -> Any:
     return service.stopService()
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Process:
     """What all daemons of a process share, and nothing that one of them could change."""
 
@@ -68,7 +68,7 @@ class Process:
         self.reactor.callLater(0, task)
 
 
-@define(eq=False, kw_only=True, slots=False)
+@define(eq=False, repr=False, kw_only=True, slots=False)
 class Daemon(Service):
     """One daemon: its ports, its sessions, its hub and its control port."""
 

@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from attrs import define, field
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Notifier:
     """Sends to NOTIFY_SOCKET; silent without one. The variables are read once and removed."""
 

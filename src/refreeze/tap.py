@@ -44,7 +44,7 @@ class Options(usage.Options):
             sys.exit(1)
 
 
-@define(eq=False, slots=False)
+@define(eq=False, repr=False, slots=False)
 class Lifecycle(Service):
     """Signals, and what the service manager is told; started last, stopped first."""
 

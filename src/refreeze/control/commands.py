@@ -70,7 +70,7 @@ def duration(text: str, key: str) -> float:
     return float(match.group(1)) * _UNITS[match.group(2)]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Commands:
     """I carry requests out against one daemon's operations."""
 

@@ -25,7 +25,7 @@ class LoggedEvent:
 Follower: TypeAlias = Callable[[LoggedEvent], None]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class EventLog:
     """I number what happens and tell those who follow. *wall*: seconds since the epoch."""
 

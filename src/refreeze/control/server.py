@@ -58,7 +58,7 @@ class Access:
 
 
 @implementer(IHalfCloseableProtocol)
-@define(eq=False, slots=False)
+@define(eq=False, repr=False, slots=False)
 class ControlConnection(Protocol):
     """I answer in the order of the requests, and never put an event inside an answer."""
 
@@ -327,7 +327,7 @@ _OWN: dict[str, Callable[[ControlConnection, Request], None]] = {
 _CHANGES = frozenset(verb.name for verb in VERBS.values() if verb.role >= Role.OPERATOR)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ControlServer:
     """Listens, admits, and tells connections of events."""
 

@@ -55,7 +55,7 @@ PRFLX_PRIORITY: Final = candidate_priority(CandidateType.PRFLX)
 _SETTLED: Final = frozenset({IceState.FAILED, IceState.CLOSED})
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Agent:
     """See the module. *tie_breaker* is 64 random bits (RFC 8445 section 16.1)."""
 

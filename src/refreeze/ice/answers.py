@@ -30,7 +30,7 @@ class AnswerCounters:
     """Error answers not sent: larger than the request, or over the rate."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Answers:
     """I answer the peer's checks for one agent, before and after its answer arrived."""
 

@@ -20,7 +20,7 @@ class Purpose(Enum):
     CONSENT = auto()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Attempt:
     """One transaction. *data* is what was sent, to be sent again."""
 
@@ -43,7 +43,7 @@ class Attempt:
         return self.sent_at + times[self.sends]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Attempts:
     """The outstanding transactions of one agent, by id and by the time they are due."""
 

@@ -16,7 +16,7 @@ _ACTIVE = frozenset({PairState.WAITING, PairState.IN_PROGRESS})
 _REPLACEABLE = frozenset({PairState.FROZEN, PairState.WAITING})
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Checklist:
     """All pairs of one generation, failed ones too: they explain a failure (T40)."""
 

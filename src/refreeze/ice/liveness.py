@@ -24,7 +24,7 @@ class Verdict(Enum):
     FAILED = auto()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Liveness:
     """The record of one selected pair, from the moment of its nomination."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CheckBucket:
     """*rate* checks a second, *burst* at once."""
 

@@ -28,7 +28,7 @@ class PairCounters:
     bytes_in: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Pair:
     """One local and one remote candidate. ``base`` is where its datagrams leave."""
 

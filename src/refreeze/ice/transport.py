@@ -82,7 +82,7 @@ class Ending(StrEnum):
     CLOSED = "closed"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Generation:
     """One agent and its place in the succession. ``number`` counts from 1 per transport."""
 
@@ -184,7 +184,7 @@ def outward_state(active: IceState | None, pending: IceState | None, *, begun: b
     return _RESTARTED[active]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Transport:
     """One kept ICE transport. Sans-IO: feed me, then drain transmits and events."""
 

@@ -65,7 +65,7 @@ def _ignore(_event: str) -> None:
     """Nobody listens yet."""
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Negotiator:
     """One peer connection's signaling. Creating a description changes nothing (rule 7)."""
 

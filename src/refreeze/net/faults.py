@@ -10,7 +10,7 @@ from refreeze.basics import Address
 from refreeze.net.port import Batch, BatchReceiver, Port, PortCounters, PortFactory
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FaultyPort:
     """A port that loses the datagrams of some remote addresses, or of all, for a while.
 
@@ -81,7 +81,7 @@ class FaultyPort:
         return [item for item in batch if item[1] not in self.faults]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FaultyPortFactory:
     """Wraps the UDP ports of a factory, and remembers them so that faults can be injected.
 

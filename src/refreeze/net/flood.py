@@ -21,7 +21,7 @@ def origin_of(host: str) -> Origin:
         return host
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class BadSenders:
     """A budget of bad packets per origin and second, in a table that cannot grow.
 

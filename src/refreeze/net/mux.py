@@ -99,7 +99,7 @@ class MuxCounters:
     owner_errors: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Holding:
     """What one owner has in the mux. Transactions point here, so that they outlive it safely."""
 
@@ -108,7 +108,7 @@ class _Holding:
     tuples: set[FiveTuple] = field(factory=set)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Mux:
     """I own the ports' traffic; everybody else owns names in me.
 

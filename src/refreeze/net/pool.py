@@ -45,7 +45,7 @@ def parse_port_range(text: str | int) -> PortRange:
     raise ValueError(f"not a port or a range of ports: {text!r}")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Lease:
     """One session's sockets: the *index*-th of every local address, in the pool's order."""
 
@@ -60,7 +60,7 @@ class Lease:
         return self._held
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SocketPool:
     """I open the ports of all sessions, and put them into the mux."""
 

@@ -10,7 +10,7 @@ from attrs import define, field
 from twisted.logger import Logger, LogLevel
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RateLimitedLog:
     """A logger for what may happen once per packet.
 

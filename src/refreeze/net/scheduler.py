@@ -49,7 +49,7 @@ class Timed(Protocol):
         ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Handle:
     """A target's place in the scheduler. Nothing here ever calls the target back at once."""
 
@@ -83,7 +83,7 @@ class Handle:
 _Entry: TypeAlias = tuple[float, int, Handle]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Call:
     """A function to be called once."""
 
@@ -98,7 +98,7 @@ class _Call:
         self.function()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Scheduler:
     """I wake targets at their deadlines, never earlier, and never inside a call of theirs.
 

@@ -41,7 +41,7 @@ class MuxProtocol(DatagramProtocol):
         self._port.stopped()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class StockPort:
     """A :class:`~refreeze.net.port.Port` on ``listenUDP``."""
 

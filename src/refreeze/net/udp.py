@@ -71,7 +71,7 @@ def error_name(error: BaseException) -> str:
 
 
 @implementer(IReadDescriptor)
-@define(eq=False)
+@define(eq=False, repr=False)
 class SocketPort:
     """A :class:`~refreeze.net.port.Port` on a datagram socket that is bound already.
 
@@ -254,7 +254,7 @@ class SocketPort:
             self._limited.failure("the receiver of {port} failed", port=self.local)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Udp4Port(SocketPort):
     """IPv4: the socket's addresses are ours."""
 
@@ -271,7 +271,7 @@ class Udp4Port(SocketPort):
         self._socket.sendmsg([data], ancillary, 0, target)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Udp6Port(SocketPort):
     """IPv6: a link-local source keeps its scope as a zone, a link-local target needs one."""
 
@@ -308,7 +308,7 @@ class Udp6Port(SocketPort):
         self._socket.sendmsg([data], ancillary, 0, target)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class UnixPort(SocketPort):
     """A UNIX datagram socket; its file goes with it."""
 
@@ -345,7 +345,7 @@ def _scope_id(zone: str) -> int:
         raise ValueError("no such zone") from None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class UdpPortFactory:
     """Opens ports on this machine's sockets."""
 

@@ -86,7 +86,7 @@ def host_candidates(bases: Sequence[Address], ufrag: str) -> list[Candidate]:
     ]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RTCPeerConnection(EventTarget):
     """W3C's object, as far as ICE and offer/answer go."""
 

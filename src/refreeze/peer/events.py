@@ -21,7 +21,7 @@ class Event:
 Listener: TypeAlias = Callable[[Event], object]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class EventTarget:
     """addEventListener and removeEventListener, as W3C's interfaces have them."""
 

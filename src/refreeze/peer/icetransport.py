@@ -40,7 +40,7 @@ QueueTask: TypeAlias = Callable[[Callable[[], None]], None]
 Watcher: TypeAlias = Callable[[TransportEvent], None]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RTCIceTransport(EventTarget):
     """W3C's RTCIceTransport over one :class:`Transport`, and the door for its data."""
 
@@ -215,7 +215,7 @@ class RTCIceTransport(EventTarget):
             self.dispatch("selectedcandidatepairchange")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _TransportTimer:
     """Wakes a transport for the scheduler and carries out what came of it."""
 
@@ -229,7 +229,7 @@ class _TransportTimer:
         self.owner.flush()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _SelectedPairDoor:
     """Sends over whatever pair the transport routes to at this moment."""
 

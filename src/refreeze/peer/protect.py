@@ -11,7 +11,7 @@ from attrs import define, field
 from refreeze.peer.door import DatagramDoor, DoorCounters, PayloadReceiver, Payloads
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RawProtect:
     """Hands datagrams through, in both directions, as they are."""
 

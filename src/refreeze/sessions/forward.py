@@ -89,7 +89,7 @@ class ForwardCounters:
     dropped_in: Counter[str] = field(factory=Counter)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Forward:
     """I move datagrams between one local program and one path."""
 

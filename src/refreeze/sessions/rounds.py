@@ -12,7 +12,7 @@ from refreeze.watchdog import Cause, RoundOutcome
 KEPT = 100
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RoundRecord:
     """One round. Times are monotonic seconds, *wall* is the wall clock's at its start."""
 
@@ -33,7 +33,7 @@ class RoundRecord:
         return None if self.ended_at is None else self.ended_at - self.started_at
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RoundBook:
     """The rounds of one session: the current one, and the latest that ended."""
 

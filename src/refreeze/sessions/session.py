@@ -84,7 +84,7 @@ class SessionIdentity:
     epoch: int
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Session:
     """I keep one path to one peer."""
 

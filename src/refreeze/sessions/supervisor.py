@@ -27,7 +27,7 @@ class OperationError(Exception):
         self.fields = fields
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Supervisor:
     """I own the sessions and their common budget. Control's Operations are mine."""
 

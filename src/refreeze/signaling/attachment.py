@@ -12,7 +12,7 @@ from refreeze.signaling.carrier import CarrierReceiver
 from refreeze.signaling.envelope import Envelope
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Attachment:
     """One session's receiver: told every change once, and shielded from our caller.
 
@@ -67,7 +67,7 @@ class Attachment:
             )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Attachments:
     """All attached sessions of one signaling, by session and peer."""
 

@@ -25,7 +25,7 @@ from refreeze.signaling.envelope import (
 )
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class ControlCarrier:
     """One session's way through the control port."""
 
@@ -50,7 +50,7 @@ class ControlCarrier:
         self._signaling.deliver(envelope_json)
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class ControlSignaling:
     """I hand the envelopes of a daemon's control-carried sessions to *emit*, and take others in.
 

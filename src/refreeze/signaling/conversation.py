@@ -89,7 +89,7 @@ class Resend:
 Outcome: TypeAlias = Apply | Reply | Dropped | Resend
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Description:
     """An offer, answer or restart-please of ours and the candidates that followed it."""
 
@@ -101,7 +101,7 @@ class _Description:
         return [self.envelope, *self.trickled]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Applied:
     """A description of the peer's and what it has got since."""
 
@@ -110,7 +110,7 @@ class _Applied:
     answer: _Description | None = None
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Conversation:
     """I am one session's memory of what was said by both sides.
 

@@ -45,7 +45,7 @@ class Cookie:
         return hmac.digest(self.secret, label + client_nonce + server_nonce, "sha256")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CookieServer:
     """The listening side of one handshake."""
 
@@ -68,7 +68,7 @@ class CookieServer:
         return expected is not None and hmac.compare_digest(expected, client_proof)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CookieClient:
     """The connecting side of one handshake."""
 

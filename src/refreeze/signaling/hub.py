@@ -72,7 +72,7 @@ def hub_listener(
     return HubListener(endpoint, cookie)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _HubFactory(Factory):
     """Makes the connections of one listener."""
 
@@ -85,7 +85,7 @@ class _HubFactory(Factory):
         return self.hub.connection(self.access)
 
 
-@define(eq=False, slots=False)
+@define(eq=False, repr=False, slots=False)
 class Hub(Service):
     """I know which daemon is on which connection, and who watches whom."""
 

@@ -58,7 +58,7 @@ class Exchange(Protocol):
     ) -> None: ...
 
 
-@define(eq=False, slots=False, kw_only=True)
+@define(eq=False, repr=False, slots=False, kw_only=True)
 class HubConnection(LineConnection):
     """I am one daemon's connection, from the first byte to the last; the hub routes between us."""
 

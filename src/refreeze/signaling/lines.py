@@ -7,7 +7,7 @@ from attrs import define, field
 from refreeze.signaling.envelope import MAX_LINE
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LineBuffer:
     """Splits a byte stream at LF; one trailing CR is ignored.
 

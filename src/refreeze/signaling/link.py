@@ -60,7 +60,7 @@ def _ignore_state(_up: bool, _reason: str) -> None:
     return
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _HubCarrier:
     """One session's use of the link."""
 
@@ -78,7 +78,7 @@ class _HubCarrier:
         self._link.detach(self._attachment)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _LinkFactory(Factory):
     """Makes the link's connections."""
 
@@ -91,7 +91,7 @@ class _LinkFactory(Factory):
 
 
 @implementer(IStreamClientEndpoint)
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _NotingEndpoint:
     """Tells why an attempt failed, which ClientService keeps to itself."""
 
@@ -106,7 +106,7 @@ class _NotingEndpoint:
         return failure
 
 
-@define(eq=False, slots=False, kw_only=True)
+@define(eq=False, repr=False, slots=False, kw_only=True)
 class HubLink(Service):
     """I keep the daemon *name* connected to the hub at *endpoint*.
 

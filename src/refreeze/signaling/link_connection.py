@@ -45,7 +45,7 @@ class LinkOwner(Protocol):
     def dismissed(self, reason: str) -> None: ...
 
 
-@define(eq=False, slots=False, kw_only=True)
+@define(eq=False, repr=False, slots=False, kw_only=True)
 class LinkConnection(LineConnection):
     """I greet the hub, prove what it asks for, and hand on what it says until it is gone."""
 

@@ -119,7 +119,7 @@ def client_endpoint(reactor: object, place: HubPlace) -> IStreamClientEndpoint:
 
 
 @implementer(IStreamServerEndpoint)
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _UnixServerEndpoint:
     """Twisted's, with our mode, and the remains of a killed daemon cleared away first."""
 

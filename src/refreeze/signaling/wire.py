@@ -73,7 +73,7 @@ class Keepalive:
 
 
 @implementer(IPushProducer)
-@define(eq=False)
+@define(eq=False, repr=False)
 class Outbox:
     """Lines on their way out, bounded: a Twisted transport alone would buffer without end."""
 
@@ -124,7 +124,7 @@ class Outbox:
         self._queued = 0
 
 
-@define(eq=False, slots=False, kw_only=True)
+@define(eq=False, repr=False, slots=False, kw_only=True)
 class LineConnection(Protocol):
     """One end of a connection to the hub: lines in, lines out, keepalive, an orderly end.
 

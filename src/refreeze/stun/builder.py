@@ -25,7 +25,7 @@ def _tlv(kind: int, value: bytes) -> bytes:
     return _PAIR.pack(kind, len(value)) + value + bytes(-len(value) & 3)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class MessageBuilder:
     """Any message, attribute by attribute, in the order of the calls.
 

@@ -29,7 +29,7 @@ SIZES: Final = 64
 _CLOSING: Final = (int(Attribute.MESSAGE_INTEGRITY), int(Attribute.FINGERPRINT))
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Shape:
     """``heads`` reads the words that must equal ``words``: the header's first two and each
     attribute's first. ``variable`` are type, start and end of values that must be checked.

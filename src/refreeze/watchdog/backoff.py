@@ -22,7 +22,7 @@ def delay(settings: PolicySettings, random: Randomness, attempt: int) -> float:
     return random.uniform(longest / 2, longest)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Limit:
     """At most *number* in any *window* seconds."""
 
@@ -40,7 +40,7 @@ class Limit:
         return True
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Breaker:
     """I count failed attempts and open the circuit when there were too many.
 

@@ -9,7 +9,7 @@ SIGNALLING_DOWN = "signalling-down"
 PEER_OFFLINE = "peer-offline"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Gates:
     """I know what keeps a restart from being offered, and say the strongest reason."""
 

@@ -29,7 +29,7 @@ class Request:
         return RANK[self.cause] if self.online else _OFFLINE
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Lanes:
     """I hold at most one request per session and hand them out in the order of the lanes.
 

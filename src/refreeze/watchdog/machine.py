@@ -32,7 +32,7 @@ _AT_ONCE = frozenset({Cause.OPERATOR, Cause.PEER, Cause.INITIAL})
 """Not delayed when a gate opens, unless all sessions are to be spread."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Machine:
     """I hold the facts of one session, and :meth:`settle` them after every input.
 

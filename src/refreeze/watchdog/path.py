@@ -25,7 +25,7 @@ class Health(StrEnum):
     RECOVERED = "recovered"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Path:
     """I remember the health of one session's path and the times that follow from it."""
 

@@ -19,7 +19,7 @@ class Stage(Enum):
     START = auto()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Attempt:
     """A restart that is wanted and not begun."""
 
@@ -37,7 +37,7 @@ class Attempt:
     ticket: int = 0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Round:
     """A restart under way, ours or by the peer's offer."""
 
