@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def main(venv: str) -> None:
             ctl("list")
         finally:
             daemon.terminate()
-        assert daemon.wait(PATIENCE) == 0
+        # Twisted ends by the signal that stopped it, which systemd takes for a clean end.
+        assert daemon.wait(PATIENCE) in (0, -signal.SIGTERM)
     print("smoke: 1 passed, 0 failed")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from refreeze import __version__
-from refreeze.basics import Randomness
+from refreeze.basics import Address, Randomness
 from refreeze.config import ConfigError, DaemonSettings, session_settings
 from refreeze.control import Commands, ControlServer, EventLog
 from refreeze.ice import PROFILES, CheckBucket
@@ -25,9 +26,9 @@ from refreeze.net.port import PortFactory
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer import PeerEnvironment, RTCCertificate
 from refreeze.sessions.forward import Forward
-from refreeze.sessions.rounds import RoundRecord
 from refreeze.sessions.session import Session, SessionIdentity
 from refreeze.sessions.settings import SessionSettings
+from refreeze.sessions.store import Store
 from refreeze.sessions.supervisor import Supervisor
 from refreeze.signaling import Signaling
 from refreeze.signaling.access import CookieAccess, SocketAccess
@@ -87,7 +88,7 @@ class Daemon(Service):
     _control: ControlServer | None = field(default=None, init=False)
     _bucket: CheckBucket = field(factory=CheckBucket, init=False)
     _faults: FaultyPortFactory | None = field(default=None, init=False)
-    _storage: dict[str, int] = field(factory=dict, init=False)
+    store: Store = field(init=False)
     _services: list[IService] = field(factory=list, init=False)
 
     _log: ClassVar[Logger] = Logger()
@@ -98,6 +99,8 @@ class Daemon(Service):
         if settings.faults:
             self._faults = FaultyPortFactory(factory, process.scheduler.now)
             factory = self._faults
+        state = settings.state_dir
+        self.store = Store(None if state is None else os.path.join(state, "refreeze.db"))
         self.mux = Mux(process.scheduler.now)
         hosts = choose_hosts(settings.addresses, process.ports.local_hosts())
         self.pool = SocketPool(factory, self.mux, hosts, settings.ports)
@@ -111,8 +114,8 @@ class Daemon(Service):
             storm=Storm(settings.storm, process.random, process.scheduler.now()),
             emit=self.emit,
             open_session=self._open_session,
-            save_epoch=self._save_epoch,
-            save_round=self._save_round,
+            save_epoch=self.store.save_epoch,
+            save_round=self.store.save_round,
             describe=self._describe,
             deliver_signal=self._deliver_signal,
             reread=self._reread,
@@ -120,6 +123,7 @@ class Daemon(Service):
             drop_path=self._drop_path if settings.faults else None,
         )
         process.scheduler.on_clock_jump(self.supervisor.clock_jumped)
+        self.mux.on_port_broken(self._port_broken)
 
     def emit(self, topic: str, fields: dict[str, Any]) -> None:
         """Tell every listener; none of them can stop another."""
@@ -159,8 +163,23 @@ class Daemon(Service):
             stopping.append(Deferred.fromCoroutine(self._control.stop()))
         stopping += [_stop(service) for service in reversed(self._services)]
         done = gatherResults([d for d in stopping if isinstance(d, Deferred)], consumeErrors=True)
-        done.addBoth(lambda _: self.pool.close())
+        done.addBoth(lambda _: self._release())
         return done
+
+    def _release(self) -> None:
+        self.pool.close()
+        self.store.close()
+
+    def _port_broken(self, base: Address, reason: str) -> None:
+        """Open the socket again before anybody restarts over a dead one (T35)."""
+        self.emit("net.change", {"why": "port-broken", "address": base[0], "errno": reason})
+        self.process.queue_task(lambda: self._replace_port(base))
+
+    def _replace_port(self, base: Address) -> None:
+        if not self.running or self.pool.replace(base) == base:
+            return
+        for session in self.supervisor.sessions.values():
+            session.connection.iceTransport.base_gone(base)
 
     def _make_control(self, path: str) -> ControlServer:
         log = EventLog(self.process.wall)
@@ -296,15 +315,10 @@ class Daemon(Service):
         self.process.reactor.callLater(0, self.process.reactor.stop)
 
     def _next_epoch(self, name: str) -> int:
-        epoch = max(self._storage.get(name, 0) + 1, int(self.process.wall() * 1000))
-        self._save_epoch(name, epoch)
+        """Greater than any before: the clock's, or one more than the stored one."""
+        epoch = max(self.store.epoch(name) + 1, int(self.process.wall() * 1000))
+        self.store.save_epoch(name, epoch)
         return epoch
-
-    def _save_epoch(self, name: str, epoch: int) -> None:
-        self._storage[name] = epoch
-
-    def _save_round(self, name: str, record: RoundRecord) -> None:
-        """Histories are kept by the sessions themselves."""
 
     def _drop_path(self, session: Session, what: str, seconds: float) -> int:
         """Lose packets of the session's 5-tuples in our ports, both ways."""
