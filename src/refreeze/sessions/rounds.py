@@ -40,14 +40,15 @@ class RoundBook:
     on_end: Callable[[RoundRecord], None]
     current: RoundRecord | None = None
     ended: deque[RoundRecord] = field(factory=lambda: deque(maxlen=KEPT))
-    _count: int = 0
+    count: int = 0
+    """How many have begun; the id of the latest."""
 
     def begin(
         self, cause: Cause, *, ours: bool, reason: str, now: float, wall: float
     ) -> RoundRecord:
         """A new current round; the one before must have ended."""
-        self._count += 1
-        self.current = RoundRecord(self._count, cause, ours, reason, now, wall)
+        self.count += 1
+        self.current = RoundRecord(self.count, cause, ours, reason, now, wall)
         return self.current
 
     def end(self, outcome: RoundOutcome, detail: str, now: float) -> RoundRecord | None:

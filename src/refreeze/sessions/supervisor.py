@@ -53,7 +53,7 @@ class Supervisor:
     """Totals of sessions that are closed."""
     started_at: float = field(init=False)
     draining: bool = field(default=False, init=False)
-    _waiters: dict[Session, list[Deferred[Record]]] = field(factory=dict, init=False)
+    _waiters: dict[Session, list[tuple[int, Deferred[Record]]]] = field(factory=dict, init=False)
     _handle: Handle = field(init=False)
     _granting: bool = field(default=False, init=False)
 
@@ -118,8 +118,11 @@ class Supervisor:
         result = {"id": name, "outcome": outcome, "seconds": round(record.seconds or 0.0, 3)}
         if record.outcome is not RoundOutcome.SUCCEEDED:
             result["why"] = record.detail
-        for waiter in self._waiters.pop(session, []):
-            waiter.callback(result)
+        waiting = self._waiters.pop(session, [])
+        self._waiters[session] = [each for each in waiting if each[0] >= record.id]
+        for asked_after, waiter in waiting:
+            if asked_after < record.id:
+                waiter.callback(result)
         self._grant()
 
     def epoch_raised(self, session: Session, epoch: int) -> None:
@@ -326,7 +329,7 @@ class Supervisor:
             raise _refused(session_id, refusal)
         session.restart_reason(reason)
         waiter: Deferred[Record] = Deferred()
-        self._waiters.setdefault(session, []).append(waiter)
+        self._waiters.setdefault(session, []).append((session.book.count, waiter))
         session.settle()
         return waiter
 
@@ -371,7 +374,7 @@ class Supervisor:
         session = self.find(session_id)
         session.close(reason)
         self.past.add(session.policy.counters)
-        for waiter in self._waiters.pop(session, []):
+        for _, waiter in self._waiters.pop(session, []):
             waiter.callback({"id": session_id, "outcome": "abandoned", "why": "closed"})
         del self.sessions[session_id]
         self.storm.session_count(len(self.sessions))
