@@ -15,7 +15,7 @@ from attrs import NOTHING, field, fields, frozen
 
 from refreeze.ice import PROFILES, AgentSettings
 from refreeze.net.interfaces import AddressSettings
-from refreeze.sessions.forward import ForwardSettings
+from refreeze.sessions.forward import ForwardSettings, parse_place
 from refreeze.sessions.settings import SessionSettings
 from refreeze.watchdog import PolicySettings, StormSettings
 
@@ -46,6 +46,19 @@ class ControlPlaces:
 
 
 @frozen(kw_only=True)
+class MetricsSettings:
+    """``listen``: HOST:PORT of the HTTP endpoint; None: there is none."""
+
+    listen: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.listen is not None and self.listen.startswith("unix:"):
+            raise ValueError("listen: HOST:PORT is wanted")
+        if self.listen is not None:
+            parse_place(self.listen, "listen")
+
+
+@frozen(kw_only=True)
 class DaemonSettings:
     """Everything that makes one daemon."""
 
@@ -55,6 +68,7 @@ class DaemonSettings:
     ports: tuple[int, int] = (0, 0)
     hub: HubSettings = field(factory=HubSettings)
     control: ControlPlaces = field(factory=ControlPlaces)
+    metrics: MetricsSettings = field(factory=MetricsSettings)
     addresses: AddressSettings = field(factory=AddressSettings)
     ice: AgentSettings = field(factory=AgentSettings)
     watchdog: PolicySettings = field(factory=PolicySettings)
@@ -80,7 +94,7 @@ def load(path: str) -> DaemonSettings:
 def parse(table: Mapping[str, Any]) -> DaemonSettings:
     """The settings in a parsed file; ConfigError without the file's name."""
     known = {"name", "state_dir", "faults", "network", "hub", "control", "ice", "watchdog"}
-    _refuse_unknown(table, known | {"storm", "sessions"}, "")
+    _refuse_unknown(table, known | {"storm", "sessions", "metrics"}, "")
     name = _typed(table.get("name"), str, "name")
     network = dict(_table(table, "network"))
     ports = _ports(network.pop("ports", "0"))
@@ -98,6 +112,7 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
         ports=ports,
         hub=build(HubSettings, _table(table, "hub"), "hub"),
         control=build(ControlPlaces, _table(table, "control"), "control"),
+        metrics=build(MetricsSettings, _table(table, "metrics"), "metrics"),
         addresses=build(AddressSettings, network, "network"),
         ice=build(AgentSettings, ice, "ice"),
         watchdog=build(PolicySettings, _table(table, "watchdog"), "watchdog"),

@@ -18,6 +18,7 @@ from refreeze.basics import Address, Randomness
 from refreeze.config import ConfigError, DaemonSettings, session_settings
 from refreeze.control import Commands, ControlServer, EventLog
 from refreeze.ice import PROFILES, CheckBucket
+from refreeze.metrics import exposition, site
 from refreeze.net.faults import FaultyPortFactory
 from refreeze.net.interfaces import choose_hosts
 from refreeze.net.mux import Mux
@@ -25,7 +26,7 @@ from refreeze.net.pool import SocketPool
 from refreeze.net.port import PortFactory
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer import PeerEnvironment, RTCCertificate
-from refreeze.sessions.forward import Forward
+from refreeze.sessions.forward import Forward, parse_place
 from refreeze.sessions.session import Session, SessionIdentity
 from refreeze.sessions.settings import SessionSettings
 from refreeze.sessions.store import Store
@@ -86,6 +87,7 @@ class Daemon(Service):
     hub: Hub | None = field(default=None, init=False)
     control_signaling: ControlSignaling = field(init=False)
     _control: ControlServer | None = field(default=None, init=False)
+    _metrics: Any = field(default=None, init=False)
     _bucket: CheckBucket = field(factory=CheckBucket, init=False)
     _faults: FaultyPortFactory | None = field(default=None, init=False)
     store: Store = field(init=False)
@@ -117,6 +119,7 @@ class Daemon(Service):
             save_epoch=self.store.save_epoch,
             save_round=self.store.save_round,
             describe=self._describe,
+            expose=exposition,
             deliver_signal=self._deliver_signal,
             reread=self._reread,
             end=self._end,
@@ -149,6 +152,11 @@ class Daemon(Service):
         if self.settings.control.socket is not None:
             self._control = self._make_control(self.settings.control.socket)
             self._control.start()
+        if self.settings.metrics.listen is not None:
+            host, port = parse_place(self.settings.metrics.listen, "metrics.listen")
+            self._metrics = self.process.reactor.listenTCP(
+                port, site(self.supervisor, self._is_ready), interface=host
+            )
 
     def _start(self, service: Any) -> None:
         service.startService()
@@ -161,10 +169,15 @@ class Daemon(Service):
         stopping: list[Any] = []
         if self._control is not None:
             stopping.append(Deferred.fromCoroutine(self._control.stop()))
+        if self._metrics is not None:
+            stopping.append(self._metrics.stopListening())
         stopping += [_stop(service) for service in reversed(self._services)]
         done = gatherResults([d for d in stopping if isinstance(d, Deferred)], consumeErrors=True)
         done.addBoth(lambda _: self._release())
         return done
+
+    def _is_ready(self) -> bool:
+        return bool(self.running) and (self.link is None or self.link.up)
 
     def _release(self) -> None:
         self.pool.close()

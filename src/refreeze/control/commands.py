@@ -139,6 +139,12 @@ class Commands:
         """Totals."""
         return Reply(tuple(self.operations.stats()))
 
+    def metrics(self, _request: Request) -> Reply:
+        """Prometheus' exposition, a sample a record."""
+        lines = self.operations.metrics().splitlines()
+        pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        return Reply(tuple({"sample": name, "value": value} for name, _, value in pairs))
+
     def history(self, request: Request) -> Reply:
         """One session's rounds."""
         records = self.operations.history(request.words[0])
@@ -322,6 +328,7 @@ VERBS: dict[str, Verb] = {
         ),
         Verb("show", _O, "show ID", Commands.show, (1, 1)),
         Verb("stats", _O, "stats", Commands.stats),
+        Verb("metrics", _O, "metrics", Commands.metrics),
         Verb("history", _O, "history ID", Commands.history, (1, 1)),
         Verb(
             "watch",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from twisted.internet.defer import Deferred
 
@@ -52,6 +52,8 @@ class Operations(Protocol):
 
     def fault(self, session_id: str, what: str, seconds: float) -> Record: ...
 
+    def metrics(self) -> str: ...
+
     def signal(self, envelope: str) -> None: ...
 
     def settings(self) -> Record: ...
@@ -61,3 +63,21 @@ class Operations(Protocol):
     def drain(self) -> None: ...
 
     def shutdown(self) -> None: ...
+
+
+@runtime_checkable
+class Settable(Protocol):
+    """A daemon whose settings can be changed while it runs: then `set` and `log` exist."""
+
+    def set(self, name: str, value: str) -> None:
+        """ValueError in one line, or an exception of ``refusal``; the log level is `log.level`."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A daemon that exposes metrics: then `metrics` exists."""
+
+    def metrics(self) -> str:
+        """Prometheus' text format."""
+        ...

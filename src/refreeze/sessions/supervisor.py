@@ -40,6 +40,8 @@ class Supervisor:
     save_round: Callable[[str, RoundRecord], None]
     describe: Callable[[], Record]
     """The daemon's settings by dotted name."""
+    expose: Callable[[Supervisor], str]
+    """Prometheus' exposition of the totals."""
     deliver_signal: Callable[[str], None]
     """Takes an envelope that the application carried; ValueError in one line."""
     reread: Callable[[], Record]
@@ -394,6 +396,10 @@ class Supervisor:
         number = self.drop_path(session, what, seconds)
         self.emit("fault", {"id": session_id, "what": what, "seconds": seconds, "paths": number})
         return {"id": session_id, "paths": number, "seconds": seconds}
+
+    def metrics(self) -> str:
+        """Prometheus' exposition."""
+        return self.expose(self)
 
     def signal(self, envelope: str) -> None:
         """An envelope of a session whose signaling is "control"."""

@@ -1,0 +1,70 @@
+"""Who has which role: by the kernel's word on a UNIX socket, by the cookie on loopback TCP."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from typing import Any
+
+from attrs import field, frozen
+
+_SO_PEERGROUPS = getattr(socket, "SO_PEERGROUPS", 59)
+"""unix(7), Linux 4.13; the socket module does not name it. 59 on every architecture we run on."""
+
+_MAX_GROUPS = 1024
+
+
+class Role(IntEnum):
+    """Each may do what the lesser ones may."""
+
+    NONE = 0
+    OBSERVER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+    @property
+    def word(self) -> str:
+        """As the protocol writes it."""
+        return self.name.lower()
+
+
+def _own_group() -> dict[int, Role]:
+    return {os.getgid(): Role.OPERATOR}
+
+
+@frozen(kw_only=True)
+class Access:
+    """Roles by uid and by gid. Root and the daemon's own user are admin, its group operates.
+
+    Whoever else can open the socket observes: the socket's mode and its directory are the lock.
+    *cookie*: the role of a TCP client. Members of the cookie file's group can read it, so it is
+    no more than what that group has on the UNIX socket, unless set.
+    """
+
+    uids: Mapping[int, Role] = field(factory=dict)
+    gids: Mapping[int, Role] = field(factory=_own_group)
+    others: Role = Role.OBSERVER
+    cookie: Role = Role.OPERATOR
+    own_uid: int = field(factory=os.getuid)
+
+    def role(self, uid: int, groups: Iterable[int]) -> Role:
+        """The greatest role that *uid* or one of its *groups* has."""
+        if uid in (0, self.own_uid):
+            return Role.ADMIN
+        roles = [self.others, self.uids.get(uid, Role.NONE)]
+        roles += [self.gids.get(group, Role.NONE) for group in groups]
+        return max(roles)
+
+
+def peer_groups(transport: Any) -> tuple[int, ...]:
+    """The supplementary groups of the process that connected; empty when the kernel won't say."""
+    handle = transport.getHandle()
+    item = struct.calcsize("=I")
+    try:
+        packed: bytes = handle.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MAX_GROUPS * item)
+    except (OSError, AttributeError):
+        return ()
+    return struct.unpack(f"={len(packed) // item}I", packed[: len(packed) // item * item])

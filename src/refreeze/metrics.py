@@ -1,0 +1,111 @@
+"""The watchdog's numbers in Prometheus' exposition, and an HTTP door for them.
+
+Floors keep their counters; here they are read, at the moment they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import define
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from refreeze.sessions.supervisor import Supervisor
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+@define(eq=False, repr=False)
+class WatchdogCollector(Collector):
+    """Reads one daemon's supervisor whenever it is scraped."""
+
+    supervisor: Supervisor
+
+    def collect(self) -> Iterator[Metric]:
+        """Counters by cause or reason, and gauges."""
+        total = self.supervisor.totals()
+        started = CounterMetricFamily(
+            "refreeze_restarts_started", "Rounds begun, by cause.", labels=["cause"]
+        )
+        for cause, number in sorted(total.started.items()):
+            started.add_metric([cause], number)
+        yield started
+        for name, table in (
+            ("refreeze_restarts_failed", total.failed),
+            ("refreeze_restarts_suppressed", total.suppressed),
+        ):
+            family = CounterMetricFamily(name, "By reason.", labels=["reason"])
+            for reason, number in sorted(table.items()):
+                family.add_metric([reason], number)
+            yield family
+        for name, number in (
+            ("refreeze_restarts_succeeded", total.succeeded),
+            ("refreeze_restarts_superseded", total.superseded),
+            ("refreeze_restarts_abandoned", total.abandoned),
+            ("refreeze_offers_sent", total.offers_sent),
+            ("refreeze_offers_received", total.offers_received),
+            ("refreeze_offers_stale", total.offers_stale),
+            ("refreeze_offers_glare", total.offers_glare),
+        ):
+            yield CounterMetricFamily(name, "Since the daemon started.", value=number)
+        yield from self._gauges(total.pending)
+
+    def _gauges(self, pending: int) -> Iterator[Metric]:
+        sessions = GaugeMetricFamily("refreeze_sessions", "By state.", labels=["state"])
+        states: dict[str, int] = {}
+        open_circuits = 0
+        for session in self.supervisor.sessions.values():
+            states[session.state] = states.get(session.state, 0) + 1
+            open_circuits += session.policy.snapshot().circuit.value == "open"
+        for state, number in sorted(states.items()):
+            sessions.add_metric([state], number)
+        yield sessions
+        for name, value in (
+            ("refreeze_rounds_pending", pending),
+            ("refreeze_circuit_open", open_circuits),
+            ("refreeze_storm", int(self.supervisor.storm.on)),
+        ):
+            yield GaugeMetricFamily(name, "At this moment.", value=value)
+
+
+def exposition(supervisor: Supervisor) -> str:
+    """The text that a scrape gets."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(WatchdogCollector(supervisor))
+    return generate_latest(registry).decode()
+
+
+class _Text(Resource):
+    """A leaf whose text is made when it is asked for; ``None`` is 503."""
+
+    isLeaf = True
+
+    def __init__(self, make: Callable[[], str | None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self._make = make
+
+    def render_GET(self, request: Any) -> bytes:
+        """The text, or 503."""
+        text = self._make()
+        request.setHeader(b"content-type", CONTENT_TYPE)
+        if text is None:
+            request.setResponseCode(503)
+            return b"not ready\n"
+        return text.encode()
+
+
+def site(supervisor: Supervisor, ready: Callable[[], bool]) -> Site:
+    """``/metrics``, ``/healthz`` (the loop turns) and ``/readyz`` (signaling is up)."""
+    root: Any = Resource()  # type: ignore[no-untyped-call]  # Twisted's
+    root.putChild(b"metrics", _Text(lambda: exposition(supervisor)))
+    root.putChild(b"healthz", _Text(lambda: "ok\n"))
+    root.putChild(b"readyz", _Text(lambda: "ready\n" if ready() else None))
+    made: Site = Site(root)  # type: ignore[no-untyped-call]  # Twisted's
+    made.noisy = False
+    return made
