@@ -19,11 +19,13 @@ def main(venv: str) -> None:
         notify.bind(f"{directory}/notify")
         notify.settimeout(PATIENCE)
         environment = os.environ | {"NOTIFY_SOCKET": f"{directory}/notify"}
+        log = open(f"{directory}/daemon.log", "w+b")  # noqa: SIM115  # outlives this block
         daemon = subprocess.Popen(
             [f"{venv}/bin/twistd", "-n", "--pidfile=", "refreeze", "--demo"],
             cwd=directory,
             env=environment,
-            stdout=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
         try:
             while b"READY=1" not in notify.recv(4096):
@@ -40,6 +42,10 @@ def main(venv: str) -> None:
                 assert program.recv(100) == b"hello"
             ctl("restart", "demo", "--wait", "10")
             ctl("list")
+        except BaseException:
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace"))
+            raise
         finally:
             daemon.terminate()
         # Twisted ends by the signal that stopped it, which systemd takes for a clean end.
