@@ -9,16 +9,19 @@ from refreeze.jsep.effects import (
     Fire,
     ForgetRemote,
     IceDropped,
+    RemoteCredentialsPending,
     StageGeneration,
     StartGeneration,
 )
 from refreeze.jsep.errors import (
     InvalidAccessError,
+    InvalidModificationError,
     InvalidStateError,
     JsepError,
     OperationError,
 )
-from refreeze.jsep.negotiator import Negotiator, SignalingState
+from refreeze.jsep.negotiator import Negotiator
+from refreeze.jsep.states import SignalingState
 
 __all__ = [
     "AbandonGeneration",
@@ -31,10 +34,12 @@ __all__ = [
     "ForgetRemote",
     "IceDropped",
     "InvalidAccessError",
+    "InvalidModificationError",
     "InvalidStateError",
     "JsepError",
     "Negotiator",
     "OperationError",
+    "RemoteCredentialsPending",
     "SectionSpec",
     "SignalingState",
     "StageGeneration",

@@ -1,4 +1,4 @@
-"""What applying a description asks of the transport, in order."""
+"""What applying a description asks of the transport, in the order in which it is to be done."""
 
 from __future__ import annotations
 
@@ -19,23 +19,28 @@ class StageGeneration:
 
 @frozen
 class StartGeneration:
-    """Both sides of that generation are known: check."""
+    """Both sides of that generation are known: check.
+
+    ``controlling`` is the decision of the first exchange, or of a restart that changed who is
+    lite; None: roles stay as they are (rule 42).
+    """
 
     local_ufrag: str
     remote: Credentials
     remote_lite: bool
+    controlling: bool | None = None
 
 
 @frozen
 class AbandonGeneration:
-    """The offer that staged it was rolled back (rule 26)."""
+    """The offer that staged it was rolled back or replaced (rule 26); the others go on."""
 
     local_ufrag: str
 
 
 @frozen
 class AddRemoteCandidate:
-    """For the generation with that remote ufrag, which may not have started yet."""
+    """For the newest started generation with that remote ufrag."""
 
     remote_ufrag: str
     candidate: Candidate
@@ -49,8 +54,15 @@ class EndOfRemoteCandidates:
 
 
 @frozen
+class RemoteCredentialsPending:
+    """A remote offer restarts (or begins) ICE; nothing starts before our answer is applied."""
+
+    remote: Credentials
+
+
+@frozen
 class ForgetRemote:
-    """The remote offer with that ufrag was rolled back."""
+    """The remote offer that announced that ufrag was rolled back or replaced."""
 
     remote_ufrag: str
 
@@ -73,6 +85,7 @@ Effect: TypeAlias = (
     | AbandonGeneration
     | AddRemoteCandidate
     | EndOfRemoteCandidates
+    | RemoteCredentialsPending
     | ForgetRemote
     | IceDropped
     | Fire

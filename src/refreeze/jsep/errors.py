@@ -12,7 +12,18 @@ class InvalidStateError(JsepError):
 
 
 class InvalidAccessError(JsepError):
-    """Well-formed, but not to be applied."""
+    """A description that is malformed, or well-formed and not to be applied.
+
+    *line* is the one in its text that is wrong, counted from 1, where there is such a line.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class InvalidModificationError(JsepError):
+    """A local description that is not the one created last (webrtc-pc 4.4.1.5)."""
 
 
 class OperationError(JsepError):

@@ -1,22 +1,25 @@
 """The signaling machine (RFC 9429 section 4, webrtc-pc section 4.4): descriptions to effects.
 
-State and call, all else is InvalidStateError:
+The states are in :mod:`refreeze.jsep.states`. What an exchange asks of the transport:
 
-==================  =================================  ==================================
-state               setLocalDescription                setRemoteDescription
-==================  =================================  ==================================
-stable              offer -> have-local-offer          offer -> have-remote-offer
-have-local-offer    rollback -> stable                 answer -> stable; offer: implicit
-                                                       rollback first (rule 28)
-have-remote-offer   answer -> stable                   offer again; rollback -> stable
-closed              nothing                            nothing
-==================  =================================  ==================================
+=====================  ===========================  =======================================
+step                   offering side                answering side
+=====================  ===========================  =======================================
+offer applied          Stage if its credentials     RemoteCredentialsPending if the offer
+                       are new                      restarts; candidates wait
+(pr)answer applied     Start if the offer was new,  Stage and Start if the offer restarts,
+                       then candidates              then the candidates that waited
+the same, no restart   new candidates               nothing; candidates were added at once
+rolled back            Abandon if it was staged     ForgetRemote if it restarts
+glare (rule 28)        Abandon, then as answering   -
+=====================  ===========================  =======================================
+
+The generation in force is touched by none of it (rules 7, 25, 26).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Final
 
 from attrs import define, field
@@ -24,41 +27,35 @@ from attrs import define, field
 from refreeze.basics import Randomness
 from refreeze.ice.candidate import Candidate
 from refreeze.ice.credentials import Credentials, new_credentials
-from refreeze.jsep.descriptions import (
-    Applied,
-    Description,
-    DescriptionType,
-    SectionSpec,
-    Writer,
-)
+from refreeze.jsep.descriptions import Applied, Description, DescriptionType, SectionSpec
 from refreeze.jsep.effects import (
     AbandonGeneration,
-    AddRemoteCandidate,
     Effect,
-    EndOfRemoteCandidates,
     Fire,
     ForgetRemote,
     IceDropped,
+    RemoteCredentialsPending,
     StageGeneration,
     StartGeneration,
 )
-from refreeze.jsep.errors import InvalidAccessError, InvalidStateError, OperationError
-from refreeze.sdp import SdpError, UnsupportedCandidate, format_candidate, parse_candidate
-
-
-class SignalingState(StrEnum):
-    """RTCSignalingState."""
-
-    STABLE = "stable"
-    HAVE_LOCAL_OFFER = "have-local-offer"
-    HAVE_REMOTE_OFFER = "have-remote-offer"
-    HAVE_LOCAL_PRANSWER = "have-local-pranswer"
-    HAVE_REMOTE_PRANSWER = "have-remote-pranswer"
-    CLOSED = "closed"
-
+from refreeze.jsep.errors import (
+    InvalidAccessError,
+    InvalidModificationError,
+    InvalidStateError,
+)
+from refreeze.jsep.needs import Needs
+from refreeze.jsep.remote import RemoteCandidates
+from refreeze.jsep.sections import check_answer, take, transport_credentials
+from refreeze.jsep.states import Side, SignalingState, after
+from refreeze.jsep.trickle import Gathered, Trickle
+from refreeze.jsep.unrestarted import check_unchanged
+from refreeze.jsep.writer import ICE_OPTIONS, Writer, ice_lines
+from refreeze.sdp import SdpError, SessionDescription
 
 _STATE_CHANGE: Final = Fire("signalingstatechange")
-_ANSWERS: Final = {"active": "passive", "passive": "active", "actpass": "active"}
+_OPPOSITE: Final = {"active": "passive", "passive": "active"}
+_OFFER, _PRANSWER = DescriptionType.OFFER, DescriptionType.PRANSWER
+_ANSWER, _ROLLBACK = DescriptionType.ANSWER, DescriptionType.ROLLBACK
 
 
 def _ignore(_event: str) -> None:
@@ -67,28 +64,58 @@ def _ignore(_event: str) -> None:
 
 @define(eq=False, repr=False, kw_only=True)
 class Negotiator:
-    """One peer connection's signaling. Creating a description changes nothing (rule 7)."""
+    """One peer connection's signaling. Creating a description changes nothing (rule 7).
+
+    Every method that raises leaves all as it was (rules 28 and 35).
+    """
 
     random: Randomness
     queue_task: Callable[[Callable[[], None]], None]
     fingerprints: Sequence[tuple[str, str]]
     sections: Sequence[SectionSpec] = (SectionSpec(),)
+    session_id: int | None = None
+    """Of our o= lines; drawn when None."""
+    lite: bool = False
+    """Whether we are an ICE lite agent."""
+    hold_early: bool = True
+    """Hold candidates of generations never heard of (T2); False: W3C's OperationError."""
     on_fire: Callable[[str], None] = _ignore
-    """Told of events that are fired from queued tasks."""
+    """Told of events that are fired from queued tasks: ``negotiationneeded``."""
     signaling_state: SignalingState = field(default=SignalingState.STABLE, init=False)
+    needs: Needs = field(init=False)
+    """The restart slot and the negotiation-needed flag; told of the operations chain."""
+    can_trickle: bool | None = field(default=None, init=False)
+    """canTrickleIceCandidates (rule 21)."""
     _writer: Writer = field(init=False)
+    _remote: RemoteCandidates = field(init=False)
+    _gathered: Gathered = field(factory=Gathered, init=False)
     _current_local: Applied | None = field(default=None, init=False)
     _pending_local: Applied | None = field(default=None, init=False)
     _current_remote: Applied | None = field(default=None, init=False)
     _pending_remote: Applied | None = field(default=None, init=False)
-    _created: Description | None = field(default=None, init=False)
-    _to_replace: set[Credentials] = field(factory=set, init=False)
-    """[[LocalIceCredentialsToReplace]]"""
-    _must_restart: bool = field(default=False, init=False)
-    _needed: bool = field(default=False, init=False)
+    _created: dict[DescriptionType, str] = field(factory=dict, init=False)
+    """[[LastCreatedOffer]] and [[LastCreatedAnswer]]."""
+    _ours: Applied | None = field(default=None, init=False)
+    """The last completed exchange that had ICE: our credentials in force..."""
+    _peer: Applied | None = field(default=None, init=False)
+    """...and the peer's. Answers without ICE leave them alone."""
+    _started: tuple[Credentials, Credentials] | None = field(default=None, init=False)
+    """Local and remote credentials with which a provisional answer started a generation."""
+    _ice_lost: bool = field(default=False, init=False)
+    _configuration: bool = field(default=False, init=False)
+    """JSEP's needs-ice-restart bit (rule 15); what it was before the pending offer, beside it."""
+    _configuration_before: bool = field(default=False, init=False)
+    _dtls_role: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._writer = Writer(self.random.getrandbits(62), self.fingerprints)
+        identity = self.random.getrandbits(62) if self.session_id is None else self.session_id
+        self._writer = Writer(identity, self.fingerprints, self.lite)
+        self._remote = RemoteCandidates(self.hold_early)
+        self.needs = Needs(
+            self.queue_task,
+            lambda: self.signaling_state is SignalingState.STABLE,
+            lambda: self.on_fire("negotiationneeded"),
+        )
 
     # Descriptions
 
@@ -122,217 +149,319 @@ class Negotiator:
         """Pending, or else current."""
         return self.pending_remote or self.current_remote
 
+    # Creating
+
     def create_offer(self, ice_restart: bool = False) -> Description:
         """Rules 6, 8 and 18: new credentials when anything asks for a restart, else the same."""
-        self._check_open()
+        if self.signaling_state not in {SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER}:
+            raise InvalidStateError(f"no offer can be made in the state {self.signaling_state}")
+        wished = ice_restart or self._configuration or self._ice_lost
+        restart = wished or bool(self.needs.to_replace)
+        # A first offer that is only replaced keeps its credentials, and what was gathered.
+        basis = self._ours or self._pending_local
+        known = None if basis is None or restart else basis.credentials
+        ice = self._ice(known or new_credentials(self.random))
         current = self._current_local
-        known = current.credentials if current is not None else None
-        restart = ice_restart or bool(self._to_replace) or self._must_restart
-        credentials = known if known is not None and not restart else new_credentials(self.random)
         if current is None:
-            sdp = self._writer.first_offer(self.sections, credentials)
+            sdp = self._writer.first_offer(self.sections, ice)
         else:
-            sdp = self._writer.next_offer(current.parsed, credentials)
-        self._created = Description(DescriptionType.OFFER, sdp)
-        return self._created
+            options = ICE_OPTIONS if known is None else current.parsed.ice_options
+            sdp = self._writer.next_offer(current.parsed, self.sections, ice, options)
+        self._created[_OFFER] = sdp
+        return Description(_OFFER, sdp)
 
     def create_answer(self) -> Description:
-        """New credentials exactly when the offer restarts (rules 8, 18 and 19)."""
-        self._check_open()
+        """New credentials exactly when the offer restarts (rules 11, 18 and 19, T8)."""
+        state = self.signaling_state
         offer = self._pending_remote
-        if offer is None or self.signaling_state is not SignalingState.HAVE_REMOTE_OFFER:
-            raise InvalidStateError("there is no remote offer to answer")
-        known = self._current_local.credentials if self._current_local is not None else None
-        if known is None or self._restarts(offer):
-            known = new_credentials(self.random)
-        tagged = offer.parsed.tagged
-        offered = (tagged.setup if tagged is not None else None) or "actpass"
-        setup = _ANSWERS.get(offered, "active")
-        sdp = self._writer.answer(offer.parsed, known, setup)
-        self._created = Description(DescriptionType.ANSWER, sdp)
-        return self._created
+        if offer is None or state not in {
+            SignalingState.HAVE_REMOTE_OFFER,
+            SignalingState.HAVE_LOCAL_PRANSWER,
+        }:
+            raise InvalidStateError(f"no answer can be made in the state {state}")
+        current = self._current_local.parsed if self._current_local is not None else None
+        taken = take(offer.parsed, self.sections, current)
+        basis = self._pending_local or (None if self._restarts(offer) else self._ours)
+        known = basis.credentials if basis is not None else None
+        ice = self._ice(known or new_credentials(self.random))
+        sdp = self._writer.answer(offer.parsed, taken, ice, self._answered_setup(offer))
+        self._created[_ANSWER] = sdp
+        return Description(_ANSWER, sdp)
+
+    def _ice(self, credentials: Credentials) -> list[str]:
+        """Our ICE lines, with what that generation has gathered so far (RFC 9429 5.2.2)."""
+        known = {a.ufrag for a in (self._ours, self._pending_local) if a is not None}
+        gathered = self._gathered.of(credentials.ufrag).lines if credentials.ufrag in known else ()
+        return ice_lines(credentials, gathered)
+
+    def _answered_setup(self, offer: Applied) -> str:
+        """An association that goes on keeps its role (RFC 8842 section 5.5), else we are active."""
+        offered = offer.section.setup if offer.section is not None else None
+        goes_on = self._peer is not None and self._peer.same_dtls(offer)
+        if goes_on and self._dtls_role is not None and offered in {None, "actpass"}:
+            return self._dtls_role
+        return _OPPOSITE.get(offered or "", "active")
 
     def _restarts(self, remote: Applied) -> bool:
         """A changed ufrag or pwd, or both, is a restart (rules 19 and 23, T6)."""
-        before = self._current_remote
-        return before is None or before.credentials != remote.credentials
+        return self._peer is None or self._peer.credentials != remote.credentials
 
-    # Applying
+    def _is_new(self, local: Applied) -> bool:
+        """Whether applying it restarts, or begins, ICE on our side."""
+        ours = self._ours.credentials if self._ours is not None else None
+        return local.credentials is not None and local.credentials != ours
+
+    # Applying ours
 
     def set_local(self, description: Description | None = None) -> list[Effect]:
         """Apply a description of ours; None makes the one that the state calls for (rule 12)."""
-        self._check_open()
         if description is None:
-            answering = self.signaling_state is SignalingState.HAVE_REMOTE_OFFER
-            description = self.create_answer() if answering else self.create_offer()
-        if description.type is DescriptionType.ROLLBACK:
-            return self._rollback()
-        if description is not self._created and description != self._created:
-            raise InvalidAccessError("only the description created last can be applied")
-        if description.type is DescriptionType.OFFER:
-            return self._local_offer(description)
-        if description.type is DescriptionType.ANSWER:
-            return self._local_answer(description)
-        raise InvalidStateError("a provisional answer is not supported")
+            description = self._implied()
+        kind = description.type
+        following = after(self.signaling_state, Side.LOCAL, kind)
+        if kind is _ROLLBACK:
+            return [*self._rollback(), *self._enter(following)]
+        created = self._created.get(_OFFER if kind is _OFFER else _ANSWER)
+        if created is None or description.sdp not in {created, ""}:
+            raise InvalidModificationError("only the description created last can be applied")
+        applied = self._read_local(kind, created)
+        if kind is _OFFER:
+            return [*self._local_offer(applied), *self._enter(following)]
+        return [*self._local_answer(applied), *self._enter(following)]
 
-    def _local_offer(self, description: Description) -> list[Effect]:
-        if self.signaling_state not in (SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER):
-            raise InvalidStateError(f"a local offer in {self.signaling_state}")
-        applied = Applied.read(description)
+    def _implied(self) -> Description:
+        offering = self.signaling_state in {
+            SignalingState.STABLE,
+            SignalingState.HAVE_LOCAL_OFFER,
+            SignalingState.HAVE_REMOTE_PRANSWER,
+        }
+        return self.create_offer() if offering else self.create_answer()
+
+    def _read_local(self, kind: DescriptionType, sdp: str) -> Applied:
+        """Its candidates are taken out of the text: :meth:`Applied.describe` adds them."""
+        parsed = SessionDescription.parse(sdp)
+        section = parsed.tagged
+        credentials = transport_credentials(parsed, section)
+        if section is not None:
+            gone = ("a=candidate:", "a=end-of-candidates")
+            section.lines = [line for line in section.lines if not line.startswith(gone)]
+        trickle = Trickle() if credentials is None else self._gathered.of(credentials.ufrag)
+        return Applied(kind, parsed, section, credentials, trickle)
+
+    def _local_offer(self, applied: Applied) -> list[Effect]:
         effects: list[Effect] = []
         replaced = self._pending_local
-        if replaced is not None and self._is_new(replaced) and replaced.ufrag != applied.ufrag:
+        if replaced is None:
+            self._configuration_before = self._configuration
+        elif self._is_new(replaced) and replaced.credentials != applied.credentials:
             effects.append(AbandonGeneration(replaced.ufrag or ""))
-        staged = self._is_new(applied) and (replaced is None or replaced.ufrag != applied.ufrag)
-        self._pending_local = self._with_candidates(applied)
-        if staged and applied.credentials is not None:
+        fresh = replaced is None or replaced.credentials != applied.credentials
+        self._pending_local = applied
+        self._forget_gathered()
+        if fresh and self._is_new(applied) and applied.credentials is not None:
+            self._configuration = False
             effects.append(StageGeneration(applied.credentials))
-        return effects + self._enter(SignalingState.HAVE_LOCAL_OFFER)
+        return effects
 
-    def _local_answer(self, description: Description) -> list[Effect]:
+    def _local_answer(self, applied: Applied) -> list[Effect]:
         offer = self._pending_remote
-        if self.signaling_state is not SignalingState.HAVE_REMOTE_OFFER or offer is None:
-            raise InvalidStateError(f"a local answer in {self.signaling_state}")
-        applied = Applied.read(description)
+        assert offer is not None, "the states see to it"
         effects: list[Effect] = []
         local, remote = applied.credentials, offer.credentials
-        if local is not None and remote is not None and self._is_new(applied):
+        if local is None or remote is None:
+            effects += self._drop_ice() if applied.type is _ANSWER else ()
+        elif self._is_new(applied) and self._started is None:
+            self._configuration = False
+            lite = offer.parsed.ice_lite
+            role = self._decide_role(lite, offering=False)
             effects += [
                 StageGeneration(local),
-                StartGeneration(local.ufrag, remote, offer.parsed.ice_lite),
+                StartGeneration(local.ufrag, remote, lite, role),
+                *self._remote.started(offer),
             ]
-        self._current_local = self._with_candidates(applied)
-        self._current_remote = offer
-        return effects + self._complete()
+            self._started = local, remote
+        if applied.type is _PRANSWER:
+            self._pending_local = applied
+            return effects
+        if applied.section is not None:
+            self._dtls_role = applied.section.setup
+        return [*effects, *self._complete(applied, offer)]
+
+    # Applying the peer's
 
     def set_remote(self, description: Description) -> list[Effect]:
-        """Apply the peer's description. Malformed or refused, it leaves all as it was (28)."""
-        self._check_open()
-        if description.type is DescriptionType.ROLLBACK:
-            return self._rollback()
+        """Apply the peer's description; an offer in glare rolls ours back first (rule 28)."""
+        kind = description.type
+        following = after(self.signaling_state, Side.REMOTE, kind)
+        if kind is _ROLLBACK:
+            return [*self._rollback(), *self._enter(following)]
         try:
-            applied = Applied.read(description)
-            self._read_candidates(applied)
+            parsed = SessionDescription.parse(description.sdp)
         except SdpError as error:
-            raise InvalidAccessError(str(error)) from None
-        if description.type is DescriptionType.OFFER:
-            return self._remote_offer(applied)
-        if description.type is DescriptionType.ANSWER:
-            return self._remote_answer(applied)
-        raise InvalidStateError("a provisional answer is not supported")
+            raise InvalidAccessError(str(error), error.line) from None
+        if kind is _OFFER:
+            effects = self._remote_offer(self._read_offer(parsed))
+        else:
+            effects = self._remote_answer(self._read_answer(kind, parsed))
+        self._show_trickle()
+        return [*effects, *self._enter(following)]
+
+    def _read_offer(self, parsed: SessionDescription) -> Applied:
+        current = self._current_local.parsed if self._current_local is not None else None
+        taken = take(parsed, self.sections, current)
+        section = taken[0].offered if taken else None
+        credentials = transport_credentials(parsed, section)
+        if section is not None and credentials is None:
+            raise InvalidAccessError("the offer has no ICE credentials")
+        applied = Applied(_OFFER, parsed, section, credentials)
+        if credentials is not None:
+            self._continue(applied)
+        return applied
+
+    def _continue(self, applied: Applied) -> None:
+        """Without a restart it is about the generation in force; little may change then."""
+        if self._peer is not None and not self._restarts(applied):
+            sent = self._current_local.parsed.ice_options if self._current_local else ()
+            check_unchanged(self._peer, applied, frozenset(sent))
+            applied.trickle = Trickle(seen=self._peer.trickle.seen)
+            applied.live = True
 
     def _remote_offer(self, applied: Applied) -> list[Effect]:
-        if applied.credentials is None:
-            raise InvalidAccessError("the offer has no ICE credentials")
-        self._check_unrestarted(applied)
         effects: list[Effect] = []
+        before = self._pending_remote
         if self.signaling_state is SignalingState.HAVE_LOCAL_OFFER:
             effects += self._rollback()
-        if self._pending_remote is not None and self._pending_remote.ufrag != applied.ufrag:
-            effects.append(ForgetRemote(self._pending_remote.ufrag or ""))
+        elif before is not None and before.credentials != applied.credentials:
+            effects += self._forget(before)
         self._pending_remote = applied
-        return [
-            *effects,
-            *self._candidates(applied),
-            *self._enter(SignalingState.HAVE_REMOTE_OFFER),
-        ]
+        known = before is not None and before.credentials == applied.credentials
+        if applied.credentials is not None and not known and self._restarts(applied):
+            effects.append(RemoteCredentialsPending(applied.credentials))
+        return [*effects, *self._remote.described(applied)]
 
-    def _check_unrestarted(self, applied: Applied) -> None:
-        """What may change only together with a restart (rules 30 and 31)."""
-        before = self._current_remote
-        if before is None or before.credentials != applied.credentials:
-            return
-        old, new = before.parsed.tagged, applied.parsed.tagged
-        if before.parsed.ice_lite != applied.parsed.ice_lite:
-            raise InvalidAccessError("ice-lite changed without an ICE restart")
-        if old is None or new is None:
-            return
-        if old.fingerprints != new.fingerprints or old.tls_id != new.tls_id:
-            raise InvalidAccessError("the DTLS identity changed without an ICE restart")
+    def _forget(self, offer: Applied) -> list[Effect]:
+        if offer.ufrag is None or not self._restarts(offer):
+            return []
+        if self._peer is None or self._peer.ufrag != offer.ufrag:
+            self._remote.early.pass_by(offer.ufrag)
+        return [ForgetRemote(offer.ufrag)]
+
+    def _read_answer(self, kind: DescriptionType, parsed: SessionDescription) -> Applied:
+        """Rule 23: it restarts exactly if our offer does."""
+        offer = self._pending_local
+        assert offer is not None, "the states see to it"
+        check_answer(parsed, offer.parsed)
+        section = parsed.tagged
+        applied = Applied(kind, parsed, section, transport_credentials(parsed, section))
+        if applied.credentials is None:
+            if self._peer is None and section is not None:
+                raise InvalidAccessError("the answer has no ICE credentials")
+            return applied
+        if self._is_new(offer) and not self._restarts(applied):
+            raise InvalidAccessError("the answer to an ICE restart has the old credentials")
+        if not self._is_new(offer) and self._restarts(applied):
+            raise InvalidAccessError("the answer restarts ICE although the offer did not")
+        self._continue(applied)
+        started = self._pending_remote
+        if started is not None and started.credentials == applied.credentials:
+            applied.trickle = Trickle(seen=started.trickle.seen)
+        return applied
 
     def _remote_answer(self, applied: Applied) -> list[Effect]:
         offer = self._pending_local
-        if self.signaling_state is not SignalingState.HAVE_LOCAL_OFFER or offer is None:
-            raise InvalidStateError(f"a remote answer in {self.signaling_state}")
+        assert offer is not None, "the states see to it"
         effects: list[Effect] = []
         local, remote = offer.credentials, applied.credentials
-        if remote is None:
-            self._must_restart = True
-            effects.append(IceDropped())
-            if self._is_new(offer):
-                effects.append(AbandonGeneration(offer.ufrag or ""))
-        elif local is not None:
-            changed = self._restarts(applied)
-            if self._is_new(offer) and not changed:
-                raise InvalidAccessError("the answer to an ICE restart has the old credentials")
-            if not self._is_new(offer) and changed:
-                raise InvalidAccessError("the answer restarts ICE although the offer did not")
-            self._must_restart = False
-            if changed:
-                effects.append(StartGeneration(local.ufrag, remote, applied.parsed.ice_lite))
-        self._current_local, self._current_remote = offer, applied
-        return [*effects, *self._candidates(applied), *self._complete()]
+        if remote is None or local is None:
+            if applied.type is _ANSWER:
+                effects += self._abandon(offer)
+                effects += self._drop_ice()
+        elif self._is_new(offer) and self._started != (local, remote):
+            if self._started is not None:
+                # Another provisional answer's checks are void (rule 23).
+                effects += [AbandonGeneration(local.ufrag), StageGeneration(local)]
+            lite = applied.parsed.ice_lite
+            role = self._decide_role(lite, offering=True)
+            effects.append(StartGeneration(local.ufrag, remote, lite, role))
+            self._started = local, remote
+        applied.live = True
+        effects += self._remote.described(applied)
+        if applied.type is _PRANSWER:
+            self._pending_remote = applied
+            return effects
+        if applied.section is not None:
+            self._dtls_role = _OPPOSITE.get(applied.section.setup or "", self._dtls_role)
+        return [*effects, *self._complete(offer, applied)]
 
-    def _is_new(self, applied: Applied) -> bool:
-        """Whether its credentials differ from those in force."""
-        current = self._current_local
-        return current is None or current.credentials != applied.credentials
+    def _show_trickle(self) -> None:
+        latest = self._pending_remote or self._current_remote
+        if latest is not None and latest.section is not None:
+            self.can_trickle = "trickle" in latest.section.ice_options
 
-    def _with_candidates(self, applied: Applied) -> Applied:
-        """A description of a generation that is known keeps its candidates."""
-        for known in (self._pending_local, self._current_local):
-            if known is not None and known.ufrag == applied.ufrag:
-                applied.candidates, applied.ended = list(known.candidates), known.ended
-                break
-        return applied
+    # What both share
 
-    def _complete(self) -> list[Effect]:
-        self._pending_local = self._pending_remote = None
-        current = self._current_local
-        if current is not None and current.credentials not in self._to_replace:
-            self._to_replace.clear()  # rule 9
-        return self._enter(SignalingState.STABLE)
+    def _decide_role(self, remote_lite: bool, *, offering: bool) -> bool | None:
+        """Who controls: decided once, by lite or else by who offers (rules 39 and 42)."""
+        if self._peer is not None:
+            became_lite = remote_lite and not self._peer.parsed.ice_lite
+            return True if became_lite and not self.lite else None
+        return offering if remote_lite == self.lite else remote_lite
+
+    def _drop_ice(self) -> list[Effect]:
+        """Rule 37: what is in force stays, and our next offer restarts."""
+        if self._peer is None:
+            return []
+        self._ice_lost = True
+        return [IceDropped()]
+
+    def _abandon(self, local: Applied) -> list[Effect]:
+        return [AbandonGeneration(local.ufrag)] if local.ufrag and self._is_new(local) else []
+
+    def _complete(self, local: Applied, remote: Applied) -> list[Effect]:
+        """An answer was applied: what was pending is current."""
+        self._current_local, self._current_remote = local, remote
+        if local.credentials is not None and remote.credentials is not None:
+            before, self._ours, self._peer = self._peer, local, remote
+            self._ice_lost = False
+            if before is not None and before.ufrag is not None and before.ufrag != remote.ufrag:
+                self._remote.early.pass_by(before.ufrag)
+        self.needs.answered(local.credentials)
+        self._reset()
+        return []
 
     def _rollback(self) -> list[Effect]:
         """Rule 26: everything is as at the last stable state; the wish to restart stays (10)."""
-        if self.signaling_state is SignalingState.STABLE:
-            raise InvalidStateError("nothing to roll back")
         effects: list[Effect] = []
         local, remote = self._pending_local, self._pending_remote
-        if local is not None and self._is_new(local):
-            effects.append(AbandonGeneration(local.ufrag or ""))
-        if remote is not None and self._restarts(remote):
-            effects.append(ForgetRemote(remote.ufrag or ""))
-        self._pending_local = self._pending_remote = None
-        return effects + self._enter(SignalingState.STABLE)
+        if local is not None:
+            effects += self._abandon(local)
+        if remote is not None and remote.type is _OFFER:
+            effects += self._forget(remote)
+        if local is not None and local.type is _OFFER:
+            self._configuration |= self._configuration_before
+        self._reset()
+        return effects
+
+    def _reset(self) -> None:
+        """Nothing is pending any more."""
+        self._pending_local = self._pending_remote = self._started = None
+        self._configuration_before = False
+        self._created.clear()
+        self._forget_gathered()
+
+    def _forget_gathered(self) -> None:
+        """Generations that are in no description of ours have no candidates to show."""
+        ours = (self._ours, self._current_local, self._pending_local)
+        self._gathered.keep({a.ufrag for a in ours if a is not None and a.ufrag is not None})
 
     def _enter(self, state: SignalingState) -> list[Effect]:
         changed = state is not self.signaling_state
         self.signaling_state = state
         if state is SignalingState.STABLE:
-            self._needed = False
-            self._update_needed()
+            self.needs.stable()
         return [_STATE_CHANGE] if changed else []
 
     # Candidates
-
-    def _read_candidates(self, applied: Applied) -> None:
-        tagged = applied.parsed.tagged
-        if tagged is not None:
-            _ = tagged.candidates
-
-    def _candidates(self, applied: Applied) -> list[Effect]:
-        tagged, ufrag = applied.parsed.tagged, applied.ufrag
-        if tagged is None or ufrag is None:
-            return []
-        effects: list[Effect] = [
-            AddRemoteCandidate(ufrag, candidate)
-            for candidate in tagged.candidates
-            if candidate.ufrag in (None, ufrag)
-        ]
-        if tagged.end_of_candidates:
-            effects.append(EndOfRemoteCandidates(ufrag))
-        return effects
 
     def add_remote_candidate(
         self,
@@ -341,94 +470,42 @@ class Negotiator:
         sdp_mline_index: int | None = None,
         username_fragment: str | None = None,
     ) -> list[Effect]:
-        """Rules 55 and 56. One without ufrag belongs to the latest generation (T3)."""
+        """Rules 55 and 56; an empty candidate ends those of its generation."""
         if candidate and sdp_mid is None and sdp_mline_index is None:
             raise TypeError("a candidate needs sdpMid or sdpMLineIndex")
         self._check_open()
-        latest = self._pending_remote or self._current_remote
-        if latest is None:
-            raise InvalidStateError("there is no remote description")
-        self._check_section(latest, sdp_mid, sdp_mline_index)
-        parsed = None
-        if candidate:
-            try:
-                parsed = parse_candidate(candidate)
-            except UnsupportedCandidate:
-                return []
-            except SdpError as error:
-                raise OperationError(str(error)) from None
-        ufrag = username_fragment or (parsed.ufrag if parsed is not None else None)
-        owner = latest
-        if ufrag is not None:
-            owners = (self._pending_remote, self._current_remote)
-            found = next(
-                (each for each in owners if each is not None and each.ufrag == ufrag), None
-            )
-            if found is None:
-                raise OperationError("the candidate is of no generation that is known")
-            owner = found
-        if owner.ufrag is None:
-            return []
-        if parsed is None:
-            owner.ended = True
-            return [EndOfRemoteCandidates(owner.ufrag)]
-        owner.candidates.append(candidate)
-        return [AddRemoteCandidate(owner.ufrag, parsed)]
-
-    @staticmethod
-    def _check_section(remote: Applied, mid: str | None, index: int | None) -> None:
-        if mid is not None:
-            if all(media.mid != mid for media in remote.parsed.media):
-                raise OperationError("no section has that sdpMid")
-        elif index is not None and not 0 <= index < len(remote.parsed.media):
-            raise OperationError("no section has that sdpMLineIndex")
+        applied = [a for a in (self._pending_remote, self._current_remote) if a is not None]
+        return self._remote.signaled(
+            candidate, sdp_mid, sdp_mline_index, username_fragment, applied
+        )
 
     def local_candidate(self, candidate: Candidate) -> None:
         """A gathered one appears in the descriptions of its generation only (rule 54)."""
-        for applied in (self._pending_local, self._current_local):
-            if applied is not None and applied.ufrag == candidate.ufrag:
-                applied.candidates.append(format_candidate(candidate))
+        if candidate.ufrag is not None:
+            self._gathered.add(candidate, candidate.ufrag)
 
     def local_end_of_candidates(self, ufrag: str) -> None:
         """Gathering for that generation is over (rule 53)."""
-        for applied in (self._pending_local, self._current_local):
-            if applied is not None and applied.ufrag == ufrag:
-                applied.ended = True
+        self._gathered.of(ufrag).end()
 
     # The wish to restart
 
     def restart_ice(self) -> list[Effect]:
-        """Rule 1: remember the credentials in force; the next offer has others."""
+        """Rule 1: remember the credentials in force; the next offer has others. Never raises."""
         known = (self._current_local, self._pending_local)
-        self._to_replace = {
-            applied.credentials
-            for applied in known
-            if applied is not None and applied.credentials is not None
-        }
-        self._update_needed()
+        self.needs.replace(a.credentials for a in known if a is not None and a.credentials)
         return []
 
     def configuration_changed(self) -> None:
-        """Rule 15: the next offer restarts; nothing announces it (rule 14)."""
-        if self._current_local is not None:
-            self._must_restart = True
-
-    def _update_needed(self) -> None:
-        self.queue_task(self._review_needed)
-
-    def _review_needed(self) -> None:
-        """Rule 3, in its task."""
-        if self.signaling_state is not SignalingState.STABLE:
-            return
-        if not self._to_replace:
-            self._needed = False
-        elif not self._needed:
-            self._needed = True
-            self.on_fire("negotiationneeded")
+        """Rule 15: the next offer restarts, if gathering has begun; nothing announces it (14)."""
+        self._check_open()
+        if self._current_local is not None or self._pending_local is not None:
+            self._configuration = True
 
     def close(self) -> None:
-        """No call has an effect any more."""
+        """No call has an effect any more, and no event follows (rules 2 and 65)."""
         self.signaling_state = SignalingState.CLOSED
+        self.needs.closed = True
 
     def _check_open(self) -> None:
         if self.signaling_state is SignalingState.CLOSED:

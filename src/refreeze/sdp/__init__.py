@@ -2,14 +2,28 @@
 
 from refreeze.sdp.candidates import format_candidate, parse_candidate
 from refreeze.sdp.errors import SdpError, UnsupportedCandidate
-from refreeze.sdp.session import OWNED, MediaSection, SessionDescription
+from refreeze.sdp.session import (
+    MAX_BYTES,
+    MAX_CANDIDATES,
+    MAX_LINES,
+    MAX_SECTIONS,
+    OWNED,
+    MediaSection,
+    SessionDescription,
+    attribute_name,
+)
 
 __all__ = [
+    "MAX_BYTES",
+    "MAX_CANDIDATES",
+    "MAX_LINES",
+    "MAX_SECTIONS",
     "OWNED",
     "MediaSection",
     "SdpError",
     "SessionDescription",
     "UnsupportedCandidate",
+    "attribute_name",
     "format_candidate",
     "parse_candidate",
 ]

@@ -1,4 +1,4 @@
-"""Candidate lines (RFC 8839 section 5.1)."""
+"""Candidate lines (RFC 8839 section 5.1, rule 76)."""
 
 from __future__ import annotations
 
@@ -8,74 +8,105 @@ from typing import Final
 from refreeze.basics import Address, canonical_host
 from refreeze.ice.candidate import Candidate, CandidateType
 from refreeze.sdp.errors import SdpError, UnsupportedCandidate
+from refreeze.sdp.grammar import number
 
 MAX_CANDIDATE_LINE: Final = 1024
 MAX_PRIORITY: Final = 2**31 - 1
+_PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
 _FOUNDATION: Final = re.compile(r"[A-Za-z0-9+/]{1,32}")
-_NUMBER: Final = re.compile(r"[0-9]{1,10}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9.!#$&'*+_`{|}~^-]{1,32}")
+_HOST: Final = re.compile(r"[0-9A-Za-z_.:%-]{1,255}")
+_KINDS: Final = frozenset(CandidateType)
 
 
-def _number(text: str, least: int, most: int, what: str) -> int:
-    if _NUMBER.fullmatch(text) is None or not least <= int(text) <= most:
-        raise SdpError(f"{what} from {least} to {most}")
-    return int(text)
+def parse_candidate(line: str) -> Candidate:
+    """``candidate:...``, with or without ``a=``.
+
+    UnsupportedCandidate for what is well-formed and not for us: names (mDNS ones too), zones,
+    unknown types. SdpError for everything else that is not a candidate.
+    """
+    if len(line) > MAX_CANDIDATE_LINE or _PRINTABLE.fullmatch(line) is None:
+        raise SdpError(f"a candidate of at most {MAX_CANDIDATE_LINE} printable characters")
+    head, _, body = line.removeprefix("a=").partition(":")
+    words = body.split()
+    if head != "candidate" or len(words) < 8 or words[6] != "typ" or len(words) % 2:
+        raise SdpError("candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE")
+    foundation, component, transport, priority, host, port, _, kind = words[:8]
+    for pattern, word, what in (
+        (_FOUNDATION, foundation, "a foundation of 1 to 32 ice-chars"),
+        (_TOKEN, transport, "a transport that is a token"),
+        (_TOKEN, kind, "a type that is a token"),
+    ):
+        if pattern.fullmatch(word) is None:
+            raise SdpError(what)
+    numbers = (
+        number(component, 1, 256, "a component"),
+        number(priority, 1, MAX_PRIORITY, "a priority"),
+        number(port, 0, 65535, "a port"),
+    )
+    extensions = list(zip(words[8::2], words[9::2], strict=True))
+    related = _take_related(kind, extensions)
+    if kind not in _KINDS:
+        raise UnsupportedCandidate("typ host, srflx, prflx or relay")
+    return Candidate(
+        type=CandidateType(kind),
+        address=(_host(host), numbers[2]),
+        priority=numbers[1],
+        foundation=foundation,
+        related=related and _related_address(*related),
+        component=numbers[0],
+        transport=transport.lower(),
+        ufrag=next((value for name, value in extensions if name == "ufrag"), None),
+        extensions=tuple(pair for pair in extensions if pair[0] != "ufrag"),
+    )
 
 
 def _host(text: str) -> str:
+    """A numeric address; zones are another machine's own business and names are not resolved."""
+    if _HOST.fullmatch(text) is None:
+        raise SdpError("an address")
     try:
+        if "%" in text:
+            raise ValueError
         return canonical_host(text)
     except ValueError:
         raise UnsupportedCandidate("a numeric address") from None
 
 
-def parse_candidate(line: str) -> Candidate:
-    """``candidate:...`` with or without ``a=``; SdpError, or UnsupportedCandidate to ignore."""
-    if len(line) > MAX_CANDIDATE_LINE:
-        raise SdpError(f"a candidate of at most {MAX_CANDIDATE_LINE} characters")
-    words = line.removeprefix("a=").removeprefix("candidate:").split()
-    if len(words) < 8 or words[6] != "typ" or len(words) % 2:
-        raise SdpError("candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE")
-    foundation, component, transport, priority, host, port, _typ, kind, *rest = words
-    if _FOUNDATION.fullmatch(foundation) is None:
-        raise SdpError("a foundation of 1 to 32 ice-chars")
-    extensions = list(zip(rest[::2], rest[1::2], strict=True))
-    related = _take_related(extensions)
-    ufrag = next((value for name, value in extensions if name == "ufrag"), None)
-    if kind not in list(CandidateType):
-        raise UnsupportedCandidate("typ host, srflx, prflx or relay")
-    return Candidate(
-        type=CandidateType(kind),
-        address=(_host(host), _number(port, 0, 65535, "a port")),
-        priority=_number(priority, 1, MAX_PRIORITY, "a priority"),
-        foundation=foundation,
-        related=related,
-        component=_number(component, 1, 256, "a component"),
-        transport=transport.lower(),
-        ufrag=ufrag,
-        extensions=tuple(pair for pair in extensions if pair[0] != "ufrag"),
-    )
+def _take_related(kind: str, extensions: list[tuple[str, str]]) -> tuple[str, int] | None:
+    """raddr and rport come first and together; a host candidate has none (rule 76)."""
+    found = None
+    if extensions and extensions[0][0] == "raddr":
+        if len(extensions) < 2 or extensions[1][0] != "rport":
+            raise SdpError("rport after raddr")
+        found = extensions[0][1], number(extensions[1][1], 0, 65535, "a port")
+        del extensions[:2]
+    if kind in _KINDS and (found is None) != (kind == CandidateType.HOST):
+        raise SdpError("raddr and rport with every type but host")
+    return found
 
 
-def _take_related(extensions: list[tuple[str, str]]) -> Address | None:
-    """raddr and rport come first and together; they are taken out of the list."""
-    if not extensions or extensions[0][0] != "raddr":
+def _related_address(text: str, port: int) -> Address | None:
+    """None when it is hidden as unspecified, or is a name: it only informs."""
+    try:
+        host = _host(text)
+    except UnsupportedCandidate:
         return None
-    if len(extensions) < 2 or extensions[1][0] != "rport":
-        raise SdpError("rport after raddr")
-    address = _host(extensions[0][1]), _number(extensions[1][1], 0, 65535, "a port")
-    del extensions[:2]
-    return address
+    return None if host in {"0.0.0.0", "::"} and port in {0, 9} else (host, port)
 
 
 def format_candidate(candidate: Candidate) -> str:
-    """``candidate:...``; a hidden related address is written as unspecified, port 0 (RFC 8839)."""
+    """``candidate:...``; a hidden related address is written as unspecified, port 0 (RFC 8839).
+
+    The zone of a link-local address is left out: it means nothing to another machine.
+    """
     host, port = candidate.address
     words = [
         f"candidate:{candidate.foundation}",
         str(candidate.component),
         candidate.transport,
         str(candidate.priority),
-        host,
+        host.partition("%")[0],
         str(port),
         "typ",
         candidate.type.value,
@@ -83,7 +114,7 @@ def format_candidate(candidate: Candidate) -> str:
     if candidate.type is not CandidateType.HOST:
         hidden = ("::" if candidate.is_ipv6 else "0.0.0.0", 0)
         related_host, related_port = candidate.related or hidden
-        words += ["raddr", related_host, "rport", str(related_port)]
+        words += ["raddr", related_host.partition("%")[0], "rport", str(related_port)]
     for name, value in candidate.extensions:
         words += [name, value]
     if candidate.ufrag is not None:

@@ -15,6 +15,10 @@ class SdpError(ValueError):
         self.expected = expected
         self.line = line
 
+    def at(self, line: int) -> SdpError:
+        """The same, found in that line."""
+        return type(self)(self.expected, line)
+
 
 class UnsupportedCandidate(SdpError):
     """Well-formed, but not for us: the line is ignored (RFC 8839 section 5.1)."""

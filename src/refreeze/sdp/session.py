@@ -1,28 +1,54 @@
-"""Session descriptions (RFC 8866): the ICE and DTLS attributes typed, all else byte for byte."""
+"""Session descriptions (RFC 8866): the ICE and DTLS attributes typed, all else byte for byte.
+
+Everything is checked while parsing, so that what was parsed can be read without care; lines are
+kept as they came and :meth:`SessionDescription.format` gives them back in order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from attrs import define, field
 
 from refreeze.ice.candidate import Candidate
 from refreeze.ice.credentials import Credentials
+from refreeze.sdp import grammar
 from refreeze.sdp.candidates import parse_candidate
 from refreeze.sdp.errors import SdpError, UnsupportedCandidate
 
-MAX_CHARACTERS: Final = 64 * 1024
+MAX_BYTES: Final = 64 * 1024
 MAX_LINES: Final = 1000
 MAX_CANDIDATES: Final = 200
 MAX_SECTIONS: Final = 32
+ENDING: Final = "\r\n"
 
-OWNED: Final = frozenset({"ice-ufrag", "ice-pwd", "ice-options", "candidate", "end-of-candidates"})
-"""Attributes of a section that are ours to write; the others pass through."""
+OWNED: Final = frozenset(
+    {
+        "ice-ufrag",
+        "ice-pwd",
+        "ice-options",
+        "ice-mismatch",
+        "candidate",
+        "remote-candidates",
+        "end-of-candidates",
+    }
+)
+"""Attributes of a section that are ours to write; the others pass through (DESIGN rule 7)."""
+
+_LINE: Final = re.compile(r"[a-z]=[^\0\r\n]*")
+_MEDIA: Final = re.compile(r"m=(\S+) ([0-9]{1,5})(?:/[0-9]{1,5})? (\S+) (\S.*)")
 
 
-@define
-class Lines:
+def attribute_name(line: str) -> str:
+    """The name in an ``a=`` line, else empty."""
+    return line[2:].partition(":")[0] if line.startswith("a=") else ""
+
+
+@define(eq=False)
+class Level:
     """The lines of one level, in order, without their ends; ``number`` is that of the first."""
 
     number: int
@@ -41,16 +67,31 @@ class Lines:
         """The value of the first such attribute."""
         return next((value for _, value in self.attributes(name)), None)
 
+    def check(self) -> None:
+        """SdpError for a malformed value of what :data:`grammar.CHECKS` knows."""
+        for offset, line in enumerate(self.lines):
+            check = grammar.CHECKS.get(attribute_name(line))
+            if check is None:
+                continue
+            try:
+                check(line.partition(":")[2])
+            except SdpError as error:
+                raise error.at(self.number + offset) from None
 
-@define
-class MediaSection(Lines):
+
+@define(eq=False)
+class MediaSection(Level):
     """One m= section and what refreeze reads of it."""
 
-    session: Lines = field(kw_only=True, repr=False)
+    session: Level = field(kw_only=True, repr=False)
     kind: str = ""
     port: int = 0
     protocol: str = ""
     formats: str = ""
+    credentials: Credentials | None = None
+    """ufrag and pwd, of the media level or else of the session's (rule 75)."""
+    candidates: tuple[Candidate, ...] = field(default=(), repr=False)
+    """The first 200, without those that are not for us."""
 
     @property
     def mid(self) -> str | None:
@@ -59,41 +100,23 @@ class MediaSection(Lines):
 
     @property
     def rejected(self) -> bool:
-        """Port 0 without a BUNDLE that keeps it (RFC 8866, RFC 8843)."""
+        """Port 0 without a BUNDLE that keeps it (RFC 8866, RFC 9143 section 6)."""
         return self.port == 0 and self.first("bundle-only") is None
 
+    @property
+    def own_credentials(self) -> bool:
+        """Whether the section itself names them."""
+        return self.first("ice-ufrag") is not None or self.first("ice-pwd") is not None
+
+    @property
+    def attributes_kept(self) -> list[str]:
+        """The lines that are not ours to write, byte for byte."""
+        return [line for line in self.lines if attribute_name(line) not in OWNED]
+
     def inherited(self, name: str) -> str | None:
-        """Media level wins over session level (rule 75)."""
+        """Media level wins over session level."""
         value = self.first(name)
         return value if value is not None else self.session.first(name)
-
-    @property
-    def credentials(self) -> Credentials | None:
-        """ufrag and pwd, or None without ICE; SdpError when only one is there or one is bad."""
-        ufrag, pwd = self.inherited("ice-ufrag"), self.inherited("ice-pwd")
-        if ufrag is None and pwd is None:
-            return None
-        if ufrag is None or pwd is None:
-            raise SdpError("ice-ufrag and ice-pwd together", self.number)
-        try:
-            return Credentials(ufrag, pwd)
-        except ValueError as error:
-            raise SdpError(str(error).replace("is not", "of"), self.number) from None
-
-    @property
-    def candidates(self) -> list[Candidate]:
-        """Those we understand; malformed ones are SdpErrors with their line."""
-        found: list[Candidate] = []
-        for number, value in self.attributes("candidate"):
-            try:
-                found.append(parse_candidate("candidate:" + value))
-            except UnsupportedCandidate:
-                continue
-            except SdpError as error:
-                raise SdpError(error.expected, number) from None
-            if len(found) >= MAX_CANDIDATES:
-                break
-        return found
 
     @property
     def end_of_candidates(self) -> bool:
@@ -101,10 +124,16 @@ class MediaSection(Lines):
         return self.inherited("end-of-candidates") is not None
 
     @property
-    def fingerprints(self) -> list[str]:
-        """Values of ``a=fingerprint``, folded to one case."""
-        own = [value.upper() for _, value in self.attributes("fingerprint")]
-        return own or [value.upper() for _, value in self.session.attributes("fingerprint")]
+    def ice_options(self) -> frozenset[str]:
+        """The options in force here: browsers write them into the section."""
+        return frozenset((self.inherited("ice-options") or "").split())
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """``a=fingerprint``, folded so that equal ones compare equal."""
+        own = [value for _, value in self.attributes("fingerprint")]
+        values = own or [value for _, value in self.session.attributes("fingerprint")]
+        return frozenset(map(grammar.fingerprint, values))
 
     @property
     def setup(self) -> str | None:
@@ -116,30 +145,46 @@ class MediaSection(Lines):
         """``a=tls-id``."""
         return self.inherited("tls-id")
 
+    def read(self) -> None:
+        """Fill credentials and candidates in; SdpError with the line of what is wrong."""
+        self.credentials = self._read_credentials()
+        self.candidates = tuple(self._read_candidates())
 
-@define
+    def _read_credentials(self) -> Credentials | None:
+        ufrag, pwd = self.inherited("ice-ufrag"), self.inherited("ice-pwd")
+        if ufrag is not None and pwd is not None:
+            return Credentials(ufrag, pwd)
+        if ufrag is None and pwd is None:
+            return None
+        present, missing = ("ice-pwd", "ice-ufrag") if ufrag is None else ("ice-ufrag", "ice-pwd")
+        places = [*self.attributes(present), *self.session.attributes(present)]
+        raise SdpError(f"a={missing} beside a={present}", places[0][0])
+
+    def _read_candidates(self) -> Iterator[Candidate]:
+        for number, value in islice(self.attributes("candidate"), MAX_CANDIDATES):
+            try:
+                yield parse_candidate(f"candidate:{value}")
+            except UnsupportedCandidate:
+                continue
+            except SdpError as error:
+                raise error.at(number) from None
+
+
+@define(eq=False)
 class SessionDescription:
-    """A parsed description; :meth:`format` gives the very text back."""
+    """A parsed description; :meth:`format` gives the same lines back, each ended by CRLF."""
 
-    session: Lines
+    session: Level
     media: list[MediaSection] = field(factory=list)
-    ending: str = "\r\n"
 
     @classmethod
     def parse(cls, text: str) -> SessionDescription:
         """SdpError with line and expectation for whatever cannot be a description."""
-        if len(text) > MAX_CHARACTERS:
-            raise SdpError(f"at most {MAX_CHARACTERS} characters")
-        ending = "\r\n" if "\r\n" in text else "\n"
-        lines = text.removesuffix(ending).split(ending)
-        if len(lines) > MAX_LINES:
-            raise SdpError(f"at most {MAX_LINES} lines")
-        if lines[0] != "v=0":
-            raise SdpError("v=0", 1)
-        description = cls(Lines(1), ending=ending)
+        lines = _split(text)
+        description = cls(Level(1))
         current = description.session
         for number, line in enumerate(lines, 1):
-            if len(line) < 2 or line[1] != "=" or not line[0].islower() or "\r" in line:
+            if _LINE.fullmatch(line) is None:
                 raise SdpError("TYPE=VALUE", number)
             if line.startswith("m="):
                 current = _media(line, number, description.session)
@@ -147,51 +192,123 @@ class SessionDescription:
                 if len(description.media) > MAX_SECTIONS:
                     raise SdpError(f"at most {MAX_SECTIONS} media sections", number)
             current.lines.append(line)
+        description._check()
         return description
 
     def format(self) -> str:
         """The text."""
-        lines = [*self.session.lines]
+        lines = list(self.session.lines)
         for media in self.media:
             lines += media.lines
-        return self.ending.join(lines) + self.ending
+        return ENDING.join(lines) + ENDING
+
+    def _check(self) -> None:
+        head = self.session.lines
+        if head[:1] != ["v=0"]:
+            raise SdpError("v=0", 1)
+        for number, start in ((2, "o="), (3, "s=")):
+            if len(head) < number or not head[number - 1].startswith(start):
+                raise SdpError(start, number)
+        try:
+            grammar.origin(head[1][2:])
+        except SdpError as error:
+            raise error.at(2) from None
+        self.session.check()
+        for media in self.media:
+            media.check()
+            media.read()
+        self._check_mids()
+        self._check_passwords()
+
+    def _check_mids(self) -> None:
+        seen: set[str] = set()
+        for media in self.media:
+            for number, mid in islice(media.attributes("mid"), 1):
+                if mid in seen:
+                    raise SdpError("a mid that no other section has", number)
+                seen.add(mid)
+        for number, value in self.session.attributes("group"):
+            words = value.split()
+            if words[:1] == ["BUNDLE"] and len(set(words)) < len(words):
+                raise SdpError("every mid once in a BUNDLE group", number)
+
+    def _check_passwords(self) -> None:
+        """Equal ufrags need equal pwds (rule 75)."""
+        known: dict[str, Credentials] = {}
+        for media in self.media:
+            credentials = media.credentials
+            if credentials is None:
+                continue
+            if known.setdefault(credentials.ufrag, credentials) != credentials:
+                place = next(media.attributes("ice-ufrag"), (media.number, ""))
+                raise SdpError("equal ice-pwds with equal ice-ufrags", place[0])
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """(session id, version) of the o= line."""
+        return grammar.origin(self.session.lines[1][2:])
 
     @property
     def ice_lite(self) -> bool:
-        """``a=ice-lite``."""
+        """``a=ice-lite``, at session level only (rule 39)."""
         return self.session.first("ice-lite") is not None
 
     @property
+    def ice_options(self) -> tuple[str, ...]:
+        """``a=ice-options`` of the session level."""
+        return tuple((self.session.first("ice-options") or "").split())
+
+    @property
+    def ice_pacing(self) -> int:
+        """Milliseconds; 50 when the description does not say."""
+        value = self.session.first("ice-pacing")
+        return grammar.ICE_PACING_DEFAULT if value is None else grammar.ice_pacing(value)
+
+    @property
     def bundle(self) -> tuple[str, ...]:
-        """The mids of the first BUNDLE group."""
+        """The mids of the first BUNDLE group (RFC 9143)."""
         for _, value in self.session.attributes("group"):
             words = value.split()
-            if words and words[0] == "BUNDLE":
+            if words[:1] == ["BUNDLE"]:
                 return tuple(words[1:])
         return ()
 
+    def by_mid(self, mid: str) -> MediaSection | None:
+        """The section with that mid."""
+        return next((media for media in self.media if media.mid == mid), None)
+
+    def in_bundle_order(self) -> Iterable[MediaSection]:
+        """Bundled sections as BUNDLE names them, then all others in their order."""
+        bundled = [media for mid in self.bundle if (media := self.by_mid(mid)) is not None]
+        return [*bundled, *(media for media in self.media if media not in bundled)]
+
     @property
     def tagged(self) -> MediaSection | None:
-        """The section whose transport everything uses: BUNDLE's first, else the first live one."""
-        tag = next(iter(self.bundle), None)
-        for media in self.media:
-            if (tag is not None and media.mid == tag) or (tag is None and not media.rejected):
-                return media
-        return None
+        """The section whose transport all use: BUNDLE's first live one, else the first live."""
+        return next((media for media in self.in_bundle_order() if not media.rejected), None)
 
 
-def _media(line: str, number: int, session: Lines) -> MediaSection:
-    words = line[2:].split(" ", 3)
-    if len(words) != 4 or not words[1].partition("/")[0].isascii():
+def _split(text: str) -> list[str]:
+    """Lines without their ends, which are CRLF or LF."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise SdpError("text that can be UTF-8") from None
+    if size > MAX_BYTES:
+        raise SdpError(f"at most {MAX_BYTES} bytes")
+    lines = text.removesuffix("\n").split("\n")
+    if len(lines) > MAX_LINES:
+        raise SdpError(f"at most {MAX_LINES} lines")
+    return [line.removesuffix("\r") for line in lines]
+
+
+def _media(line: str, number: int, session: Level) -> MediaSection:
+    found = _MEDIA.fullmatch(line)
+    if found is None:
         raise SdpError("m=KIND PORT PROTOCOL FORMATS", number)
-    port = words[1].partition("/")[0]
-    if not port.isdigit() or len(port) > 5 or int(port) > 65535:
+    kind, port, protocol, formats = found.groups()
+    if int(port) > 65535:
         raise SdpError("a port from 0 to 65535", number)
     return MediaSection(
-        number,
-        session=session,
-        kind=words[0],
-        port=int(port),
-        protocol=words[2],
-        formats=words[3],
+        number, session=session, kind=kind, port=int(port), protocol=protocol, formats=formats
     )

@@ -1,0 +1,139 @@
+"""Candidates of the peer: found their description, dealt out, or kept for later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from refreeze.ice.candidate import Candidate
+from refreeze.jsep.descriptions import Applied
+from refreeze.jsep.effects import AddRemoteCandidate, Effect, EndOfRemoteCandidates
+from refreeze.jsep.errors import InvalidStateError, OperationError
+from refreeze.jsep.trickle import EarlyCandidates
+from refreeze.sdp import MediaSection, SdpError, UnsupportedCandidate, parse_candidate
+
+
+@define(eq=False, repr=False)
+class RemoteCandidates:
+    """I decide what a signaled candidate belongs to (the table of :mod:`refreeze.jsep.trickle`).
+
+    Candidates of a remote offer wait with it until our answer starts its generation: until then
+    nothing can check them, and an offer that comes to nothing takes them along.
+    """
+
+    hold_early: bool = True
+    early: EarlyCandidates = field(factory=EarlyCandidates)
+
+    def described(self, applied: Applied) -> list[Effect]:
+        """Those in the text of a description, then those that came before it (T2)."""
+        ufrag, section, effects = applied.ufrag, applied.section, list[Effect]()
+        if ufrag is None or section is None:
+            return []
+        self.early.come_back(ufrag)
+        for candidate in section.candidates:
+            if candidate.ufrag in {None, ufrag} and applied.trickle.seen.take(candidate):
+                effects += self._deal(applied, AddRemoteCandidate(ufrag, candidate))
+        if section.end_of_candidates and not applied.trickle.seen.ended:
+            applied.trickle.seen.ended = True
+            effects += self._deal(applied, EndOfRemoteCandidates(ufrag))
+        for line, early in self.early.release(ufrag):
+            effects += self._take(applied, line, early)
+        return effects
+
+    def started(self, applied: Applied) -> list[Effect]:
+        """The generation of that remote description begins: what waited is due."""
+        applied.live = True
+        waiting, applied.waiting = applied.waiting, []
+        return waiting
+
+    def signaled(
+        self,
+        line: str,
+        mid: str | None,
+        index: int | None,
+        ufrag: str | None,
+        applied: Sequence[Applied],
+    ) -> list[Effect]:
+        """addIceCandidate (rule 55); *applied* are the remote descriptions, the latest first."""
+        candidate, usable = _parse(line)
+        ufrag = ufrag or (candidate.ufrag if candidate is not None else None)
+        if not applied and (ufrag is None or not self.hold_early):
+            raise InvalidStateError("there is no remote description")
+        section = _section(applied[0], mid, index) if applied else None
+        owner = self._owner(ufrag, section, applied)
+        if owner is not None:
+            return self._take(owner, line, candidate) if usable else []
+        if ufrag is None or not usable or _elsewhere(ufrag, applied):
+            return []
+        if not self.hold_early or not self.early.hold(ufrag, line, candidate):
+            raise OperationError("the candidate is of no generation that is known")
+        return []
+
+    @staticmethod
+    def _owner(
+        ufrag: str | None, section: MediaSection | None, applied: Sequence[Applied]
+    ) -> Applied | None:
+        """The description of that generation; without a ufrag, the latest (T3)."""
+        if ufrag is not None:
+            return next((each for each in applied if each.ufrag == ufrag), None)
+        latest = applied[0]
+        own = section is not None and section.own_credentials and section is not latest.section
+        strange = own and section is not None and section.credentials != latest.credentials
+        return None if strange or latest.ufrag is None else latest
+
+    def _take(self, owner: Applied, line: str, candidate: Candidate | None) -> list[Effect]:
+        assert owner.ufrag is not None
+        seen = owner.trickle.seen
+        if candidate is None:
+            if seen.ended:
+                return []
+            owner.trickle.end()
+            return self._deal(owner, EndOfRemoteCandidates(owner.ufrag))
+        if not seen.take(candidate):
+            return []
+        owner.trickle.add(line.removeprefix("a="))
+        return self._deal(owner, AddRemoteCandidate(owner.ufrag, candidate))
+
+    @staticmethod
+    def _deal(applied: Applied, effect: Effect) -> list[Effect]:
+        if applied.live:
+            return [effect]
+        applied.waiting.append(effect)
+        return []
+
+
+def _parse(line: str) -> tuple[Candidate | None, bool]:
+    """The candidate (None: end of candidates) and whether it is for us."""
+    if not line:
+        return None, True
+    try:
+        return parse_candidate(line), True
+    except UnsupportedCandidate:
+        return None, False
+    except SdpError as error:
+        raise OperationError(str(error)) from None
+
+
+def _section(latest: Applied, mid: str | None, index: int | None) -> MediaSection | None:
+    """The section meant; the index counts only without a mid (rule 55c)."""
+    media = latest.parsed.media
+    if mid is not None:
+        found = latest.parsed.by_mid(mid)
+        if found is None:
+            raise OperationError("no section has that sdpMid")
+        return found
+    if index is None:
+        return None
+    if not 0 <= index < len(media):
+        raise OperationError("no section has that sdpMLineIndex")
+    return media[index]
+
+
+def _elsewhere(ufrag: str, applied: Sequence[Applied]) -> bool:
+    """Whether a section that we do not use has that ufrag: it is not for us, yet no error."""
+    return any(
+        media.credentials is not None and media.credentials.ufrag == ufrag
+        for each in applied
+        for media in each.parsed.media
+    )
