@@ -4,7 +4,7 @@ from refreeze.control.access import Access, Role
 from refreeze.control.codes import CommandError
 from refreeze.control.commands import Commands
 from refreeze.control.events import EventLog
-from refreeze.control.operations import Measured, Operations, Settable
+from refreeze.control.operations import Operations, Settable
 from refreeze.control.server import ControlServer
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Commands",
     "ControlServer",
     "EventLog",
-    "Measured",
     "Operations",
     "Role",
     "Settable",

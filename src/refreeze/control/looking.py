@@ -5,7 +5,6 @@ from __future__ import annotations
 from refreeze.control.codes import CommandError
 from refreeze.control.commands import Commands, Reply, whole
 from refreeze.control.grammar import Request
-from refreeze.control.operations import Measured
 
 PROTOCOL = 1
 MAX_LISTED = 10_000
@@ -72,7 +71,7 @@ def get(commands: Commands, request: Request) -> Reply:
 
 
 def metrics(commands: Commands, _request: Request) -> Reply:
-    """Prometheus' text, a record a line."""
-    operations = commands.operations
-    text = operations.metrics() if isinstance(operations, Measured) else ""
-    return Reply(tuple({"line": line} for line in text.splitlines()))
+    """Prometheus' exposition, a sample a record."""
+    lines = commands.operations.metrics().splitlines()
+    pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+    return Reply(tuple({"sample": name, "value": value} for name, _, value in pairs))

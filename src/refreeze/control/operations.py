@@ -72,12 +72,3 @@ class Settable(Protocol):
     def set(self, name: str, value: str) -> None:
         """ValueError in one line, or an exception of ``refusal``; the log level is `log.level`."""
         ...
-
-
-@runtime_checkable
-class Measured(Protocol):
-    """A daemon that exposes metrics: then `metrics` exists."""
-
-    def metrics(self) -> str:
-        """Prometheus' text format."""
-        ...

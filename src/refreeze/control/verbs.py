@@ -12,7 +12,7 @@ from refreeze.control.access import Role
 from refreeze.control.codes import CommandError
 from refreeze.control.commands import Commands, Reply, Result
 from refreeze.control.grammar import Request
-from refreeze.control.operations import Measured, Settable
+from refreeze.control.operations import Settable
 
 
 @frozen
@@ -75,10 +75,6 @@ def _is_settable(operations: Any) -> bool:
     return isinstance(operations, Settable)
 
 
-def _is_measured(operations: Any) -> bool:
-    return isinstance(operations, Measured)
-
-
 def _always(_operations: Any) -> bool:
     return True
 
@@ -118,7 +114,7 @@ VERBS: dict[str, Verb] = {
         ),
         _verb(_O, "show ID", looking.show, (1, 1)),
         _verb(_O, "stats", looking.stats),
-        _verb(_O, "metrics", looking.metrics, exists=_is_measured),
+        _verb(_O, "metrics", looking.metrics),
         _verb(_O, "history ID", looking.history, (1, 1)),
         _verb(_O, "watch [TOPIC...] [since=SEQ] [snapshot]", None, (0, 32), "since"),
         _verb(_O, "unwatch", None),
