@@ -1,16 +1,36 @@
-"""Answering checks (RFC 8445 section 7.3): errors, roles, early checks, triggered checks."""
+"""Answering checks (RFC 8445 section 7.3): errors, roles, early checks, triggered checks.
+
+What a request finds, by the state of the agent:
+
+==================== ========================================================================
+agent                what becomes of an authenticated request
+==================== ========================================================================
+no answer yet        answered with our credentials; its triggered check waits, bounded
+base not yet known   the same (the peer was quicker than our gathering)
+checking             answered; triggered check at once; an unknown source is a prflx candidate
+selected             answered; liveness; an unknown source may be a rebinding
+failed               answered; may be a sign of life of the selected pair
+retired (draining)   answered, and that is all (T21, T24)
+closed               silence
+==================== ========================================================================
+
+Whoever cannot sign is told so only in an answer no larger than the question, and not often;
+nothing that is not authenticated changes any state (T28).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import define, field
 
-from refreeze.basics import Address
-from refreeze.ice.events import Transmit
+from refreeze.basics import Address, format_address
+from refreeze.ice.events import Rebound, Transmit
+from refreeze.ice.hostile import refused_address
+from refreeze.ice.pacing import CheckBucket
 from refreeze.ice.pair import Pair
-from refreeze.ice.states import IceRole, PairState
-from refreeze.stun import Message, Method, encode_error, encode_success
+from refreeze.ice.states import IceRole, IceState
+from refreeze.stun import IntegrityKey, Message, Method, encode_error, encode_success
 
 if TYPE_CHECKING:
     from refreeze.ice.agent import Agent
@@ -18,7 +38,7 @@ if TYPE_CHECKING:
 
 @define
 class AnswerCounters:
-    """Requests that got no success response."""
+    """Requests that got no success response, or did not do what they asked for."""
 
     bad_request: int = 0
     unauthenticated: int = 0
@@ -26,120 +46,186 @@ class AnswerCounters:
     role_conflict: int = 0
     early: int = 0
     early_dropped: int = 0
+    foreign: int = 0
+    """Signed with our pwd, but from another ufrag than the one we talk to."""
+    refused_source: int = 0
     suppressed: int = 0
     """Error answers not sent: larger than the request, or over the rate."""
 
 
-@define(eq=False, repr=False)
+class _Early(NamedTuple):
+    priority: int
+    nominated: bool
+    remote_ufrag: str
+
+
+def _remote_ufrag(message: Message) -> str:
+    return (message.username or "").partition(":")[2]
+
+
+@define(eq=False)
 class Answers:
     """I answer the peer's checks for one agent, before and after its answer arrived."""
 
     agent: Agent
     counters: AnswerCounters = field(factory=AnswerCounters)
-    _early: dict[tuple[Address, Address], tuple[int, bool]] = field(factory=dict)
-    _errors_since: float = 0.0
-    _errors: int = 0
+    _early: dict[tuple[Address, Address], _Early] = field(factory=dict)
+    _errors: CheckBucket | None = None
+    _rebound: tuple[Address, Address] | None = None
 
     def request(self, message: Message, base: Address, source: Address, now: float) -> None:
         """A Binding request whose USERNAME begins with our ufrag."""
         agent = self.agent
+        key = agent.local_key
         if message.method != Method.BINDING:
             return
-        if not message.has_integrity or message.priority is None:
+        if not (message.has_integrity or message.has_integrity_sha256):
             self.counters.bad_request += 1
-            self._refuse(message, base, source, now, 400, "Bad Request")
-            return
-        if not message.verify(agent.local_key):
+            self._refuse(message, base, source, now, 400)
+        elif not message.verify(key):
             self.counters.unauthenticated += 1
-            self._refuse(message, base, source, now, 401, "Unauthorized")
-            return
-        if message.unknown_required:
+            self._refuse(message, base, source, now, 401)
+        elif message.unknown_required:
             self.counters.unknown_attribute += 1
-            data = encode_error(
-                message.transaction_id,
-                420,
-                "Unknown Attribute",
-                key=agent.local_key,
-                unknown=message.unknown_required,
-            )
+            self._refuse(message, base, source, now, 420, key)
+        elif message.priority is None:
+            self.counters.bad_request += 1
+            self._refuse(message, base, source, now, 400, key)
+        elif agent.retired or self._roles_agree(message, base, source, now):
+            data = encode_success(message.transaction_id, source, key)
             agent.send(Transmit(base, source, data, None))
-            return
-        if not self._settle_roles(message, base, source):
-            return
-        data = encode_success(message.transaction_id, source, agent.local_key)
-        agent.send(Transmit(base, source, data, None))
-        if not agent.retired:
-            self._trigger(message.priority, message.use_candidate, base, source, now)
+            self._accepted(message, message.priority, base, source, now)
 
     def _refuse(
-        self, message: Message, base: Address, source: Address, now: float, code: int, why: str
+        self,
+        message: Message,
+        base: Address,
+        source: Address,
+        now: float,
+        code: int,
+        key: IntegrityKey | None = None,
     ) -> None:
-        """Never larger than the request, never often: no use as an amplifier."""
-        if now - self._errors_since >= 1.0:
-            self._errors_since, self._errors = now, 0
-        data = encode_error(message.transaction_id, code, why)
-        if len(data) > len(message.raw) or self._errors >= self.agent.settings.max_error_answers:
+        """Without a key: never larger than the request, so of no use as an amplifier."""
+        rate = self.agent.settings.max_error_answers
+        if self._errors is None and rate:
+            self._errors = CheckBucket(rate=rate, burst=rate)
+        unknown = message.unknown_required if code == 420 else ()
+        data = encode_error(message.transaction_id, code, "", key=key, unknown=unknown)
+        too_large = key is None and len(data) > len(message.raw)
+        if too_large or self._errors is None or not self._errors.take(now):
             self.counters.suppressed += 1
-            return
-        self._errors += 1
-        self.agent.send(Transmit(base, source, data, None))
+        else:
+            self.agent.send(Transmit(base, source, data, None))
 
-    def _settle_roles(self, message: Message, base: Address, source: Address) -> bool:
-        """RFC 8445 section 7.3.1.1; only authenticated requests get here (T28)."""
+    def _roles_agree(self, message: Message, base: Address, source: Address, now: float) -> bool:
+        """RFC 8445 section 7.3.1.1; False: answered with 487."""
         agent = self.agent
         if agent.role is IceRole.CONTROLLING:
             theirs = message.ice_controlling
-            conflict = theirs is not None
-            keep = conflict and agent.tie_breaker >= (theirs or 0)
+            if theirs is None:
+                return True
+            keep = agent.tie_breaker >= theirs
         else:
             theirs = message.ice_controlled
-            conflict = theirs is not None
-            keep = conflict and agent.tie_breaker < (theirs or 0)
-        if not conflict:
-            return True
+            if theirs is None:
+                return True
+            keep = agent.tie_breaker < theirs
         self.counters.role_conflict += 1
         if not keep:
-            agent.set_role(agent.role.other)
+            agent.set_role(agent.role.other, now, new_tie_breaker=False)
             return True
         data = encode_error(message.transaction_id, 487, "Role Conflict", key=agent.local_key)
         agent.send(Transmit(base, source, data, None))
         return False
 
-    def _trigger(
-        self, priority: int, nominated: bool, base: Address, source: Address, now: float
+    def _accepted(
+        self, message: Message, priority: int, base: Address, source: Address, now: float
     ) -> None:
-        """RFC 8445 sections 7.3.1.3 to 7.3.1.5; before the answer it waits, bounded."""
+        """What an answered request is good for."""
         agent = self.agent
-        if agent.remote is None:
-            key = (base, source)
-            if key in self._early or len(self._early) < agent.settings.max_early_checks:
-                known = self._early.get(key, (priority, False))
-                self._early[key] = (priority, nominated or known[1])
-                self.counters.early += 1
-            else:
-                self.counters.early_dropped += 1
-            return
         pair = agent.checklist.find(base, source)
-        if pair is None:
-            agent.source_moved(now)
-            pair = agent.learn_remote(base, source, priority, now)
-            if pair is None:
-                return
-        agent.request_seen(pair, now)
-        if agent.selected is None and not self._known_good(pair):
-            agent.checklist.trigger(pair)
-        if nominated and agent.role is IceRole.CONTROLLED:
-            if agent.selected is not None and not pair.valid:
-                pair.state = PairState.FAILED
-                agent.checklist.trigger(pair)
-            agent.remote_nominated(pair, now)
+        if pair is not None:
+            pair.counters.requests_received += 1
+            pair.counters.responses_sent += 1
+            pair.last_received = now
+            pair.peer_priority = priority
+            agent.keeper.heard(base, source, now)
+            self._act(pair, message.use_candidate, now)
+        elif not agent.retired:
+            self._unknown_source(
+                _Early(priority, message.use_candidate, _remote_ufrag(message)), base, source, now
+            )
 
-    @staticmethod
-    def _known_good(pair: Pair) -> bool:
-        return pair.state in (PairState.SUCCEEDED, PairState.IN_PROGRESS)
+    def _act(self, pair: Pair, nominated: bool, now: float) -> None:
+        """RFC 8445 sections 7.3.1.4 and 7.3.1.5."""
+        agent = self.agent
+        if agent.retired:
+            return
+        if agent.selected is None and agent.may_check:
+            agent.checks.peer_checked(pair, now)
+        if agent.role is IceRole.CONTROLLED and agent.state is not IceState.FAILED:
+            if nominated:
+                agent.nomination.remote_nominated(pair, now)
+            else:
+                agent.nomination.remote_active(pair)
+
+    def _unknown_source(self, check: _Early, base: Address, source: Address, now: float) -> None:
+        """Too early, or from an address that nobody signaled (RFC 8445 section 7.3.1.3)."""
+        agent = self.agent
+        if agent.remote is None or not agent.has_base(base):
+            self._keep_early(check, base, source)
+            return
+        if check.remote_ufrag != agent.remote.ufrag:
+            self.counters.foreign += 1
+            return
+        if refused_address(source, agent.settings.allow_loopback) is not None:
+            self.counters.refused_source += 1
+            return
+        self._source_moved(check.priority, base, source, now)
+        pair = agent.learn_remote(base, source, check.priority, now)
+        if pair is not None:
+            pair.counters.requests_received += 1
+            pair.counters.responses_sent += 1
+            pair.last_received = now
+            pair.peer_priority = check.priority
+            self._act(pair, check.nominated, now)
+
+    def _keep_early(self, check: _Early, base: Address, source: Address) -> None:
+        key = (base, source)
+        known = self._early.get(key)
+        if known is None and len(self._early) >= self.agent.settings.max_early_checks:
+            self.counters.early_dropped += 1
+            return
+        if known is not None and known.nominated and known.remote_ufrag == check.remote_ufrag:
+            check = check._replace(nominated=True)
+        self._early[key] = check
+        self.counters.early += 1
 
     def replay_early(self, now: float) -> None:
-        """The answer is here: do what the early checks asked for."""
+        """The answer is here, or a base is: do what the early checks asked for."""
         early, self._early = self._early, {}
-        for (base, source), (priority, nominated) in early.items():
-            self._trigger(priority, nominated, base, source, now)
+        for (base, source), check in early.items():
+            pair = self.agent.checklist.find(base, source)
+            if pair is None:
+                self._unknown_source(check, base, source, now)
+            elif self.agent.remote is None or check.remote_ufrag == self.agent.remote.ufrag:
+                pair.peer_priority = check.priority
+                self._act(pair, check.nominated, now)
+            else:
+                self.counters.foreign += 1
+
+    def _source_moved(self, priority: int, base: Address, source: Address, now: float) -> None:
+        """A NAT rebinding, if it is the peer's end of the selected pair that moved.
+
+        A peer that goes on checking from another socket is none: its PRIORITY differs. Soon after
+        the nomination the last ordinary checks may come in from anywhere. Told once per address.
+        """
+        agent = self.agent
+        pair = agent.selected
+        if pair is None or pair.base != base or self._rebound == (base, source):
+            return
+        if now - agent.nomination.selected_at < agent.settings.rebind_settle:
+            return
+        if pair.peer_priority is None or pair.peer_priority == priority:
+            self._rebound = (base, source)
+            agent.tell(Rebound(pair, "source", format_address(source)))

@@ -22,7 +22,10 @@ class Transmit(NamedTuple):
 
 @frozen
 class StateChanged:
-    """The agent's state changed; *reason* is a slug, set for ``failed``."""
+    """The agent's state changed; *reason* is a slug, set for ``failed``.
+
+    ``silence`` ``consent`` ``base-gone`` ``no-candidates`` ``no-pair``.
+    """
 
     state: IceState
     reason: str = ""
@@ -44,10 +47,14 @@ class PairSelected:
 
 @frozen
 class Rebound:
-    """A NAT on the way gave somebody a new address; *what* is ``source`` or ``mapped``."""
+    """A NAT on the way gave somebody a new address.
+
+    *what* is ``source`` (the peer's, in *detail* as host:port) or ``mapped`` (ours).
+    """
 
     pair: Pair
     what: str
+    detail: str = ""
 
 
 @frozen
@@ -59,14 +66,14 @@ class ConsentLost:
 
 @frozen
 class Recovered:
-    """The selected pair was heard again after ``failed``."""
+    """The selected pair answers again after ``failed``; the state stays ``failed``."""
 
     pair: Pair
 
 
 @frozen
 class RoleChanged:
-    """A role conflict was resolved against us."""
+    """A role conflict was resolved against us, or the peer turned out to be lite."""
 
     role: IceRole
 

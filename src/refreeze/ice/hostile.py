@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
-from refreeze.ice.candidate import Candidate
+from refreeze.basics import Address
+from refreeze.ice.candidate import COMPONENT, Candidate
+
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+_THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
 
 
 def refusal(candidate: Candidate, *, allow_loopback: bool) -> str | None:
-    """Why a signaled candidate is dropped, as a slug; None when it may be paired."""
-    host, port = candidate.address
+    """Why a remote candidate is dropped, as a slug; None when it may be paired.
+
+    ``transport`` ``component`` ``family`` ``port-0`` ``multicast`` ``unspecified`` ``broadcast``
+    ``reserved`` ``loopback``.
+    """
     if candidate.transport.lower() != "udp":
         return "transport"
-    if candidate.component != 1:
+    if candidate.component != COMPONENT:
         return "component"
+    return refused_address(candidate.address, allow_loopback)
+
+
+def refused_address(address: Address, allow_loopback: bool) -> str | None:
+    """The same for a bare address: also where an authenticated check came from."""
+    if not 0 < address[1] < 65536:
+        return "port-0"
+    return _refused_host(address[0], allow_loopback)
+
+
+@lru_cache(maxsize=4096)
+def _refused_host(host: str, allow_loopback: bool) -> str | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return "address"
-    if not 0 < port < 65536:
-        return "port"
+        return "family"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return "family"  # an IPv4 address in disguise would pass by the rules below
+    elif address == _BROADCAST:
+        return "broadcast"
+    elif address in _THIS_NETWORK:
+        return "unspecified"
     if address.is_multicast:
         return "multicast"
     if address.is_unspecified:
         return "unspecified"
-    if str(address) == "255.255.255.255":
-        return "broadcast"
-    if address.is_loopback and not allow_loopback:
-        return "loopback"
+    if address.is_loopback:
+        return None if allow_loopback else "loopback"
+    if isinstance(address, ipaddress.IPv4Address) and address.is_reserved:
+        return "reserved"
     return None

@@ -1,8 +1,9 @@
-"""The words for roles and states, as W3C spells them."""
+"""The words for roles and states, as W3C spells them, and the table of an agent's states."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class IceRole(StrEnum):
@@ -37,3 +38,23 @@ class PairState(StrEnum):
     IN_PROGRESS = "in-progress"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+
+
+TRANSITIONS: Final[dict[tuple[IceState, IceState], str]] = {
+    (IceState.NEW, IceState.CHECKING): "both credentials and a remote candidate are known",
+    (IceState.NEW, IceState.FAILED): "both sides have no more candidates, and PAC expired",
+    (IceState.CHECKING, IceState.CONNECTED): "a pair is valid, or nominated",
+    (IceState.CHECKING, IceState.COMPLETED): "a pair is nominated, no more candidates",
+    (IceState.CHECKING, IceState.FAILED): "no more candidates, all pairs failed, PAC expired",
+    (IceState.CONNECTED, IceState.COMPLETED): "a pair is nominated, no more candidates",
+    (IceState.CONNECTED, IceState.CHECKING): "the last valid pair died before a nomination",
+    (IceState.CONNECTED, IceState.DISCONNECTED): "the selected pair is silent",
+    (IceState.COMPLETED, IceState.DISCONNECTED): "the selected pair is silent",
+    (IceState.DISCONNECTED, IceState.CONNECTED): "the selected pair is heard again",
+    (IceState.DISCONNECTED, IceState.FAILED): "silence, or consent expired",
+    (IceState.CONNECTED, IceState.FAILED): "consent expired, or the base is gone",
+    (IceState.COMPLETED, IceState.FAILED): "consent expired, or the base is gone",
+}
+"""Every change of state of one agent, with its cause (rules 59 and 60). ``closed`` may follow any
+state and is not told. ``failed`` is final for a generation: only a restart, that is another
+agent, comes out of it."""
