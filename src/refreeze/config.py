@@ -44,6 +44,10 @@ class ControlPlaces:
     tcp: str | None = None
     cookie: str | None = None
 
+    def __attrs_post_init__(self) -> None:
+        if self.tcp is not None and self.cookie is None:
+            raise ValueError("cookie: control.tcp needs a cookie file")
+
 
 @frozen(kw_only=True)
 class MetricsSettings:

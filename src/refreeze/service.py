@@ -149,8 +149,8 @@ class Daemon(Service):
             self._start(self.link)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
-        if self.settings.control.socket is not None:
-            self._control = self._make_control(self.settings.control.socket)
+        if self.settings.control.socket is not None or self.settings.control.tcp is not None:
+            self._control = self._make_control()
             self._control.start()
         if self.settings.metrics.listen is not None:
             host, port = parse_place(self.settings.metrics.listen, "metrics.listen")
@@ -194,11 +194,20 @@ class Daemon(Service):
         for session in self.supervisor.sessions.values():
             session.connection.iceTransport.base_gone(base)
 
-    def _make_control(self, path: str) -> ControlServer:
+    def _make_control(self) -> ControlServer:
+        places = self.settings.control
         log = EventLog(self.process.wall)
         self.listeners.append(log.emit)
         commands = Commands(self.supervisor, self.process.reactor, __version__)
-        return ControlServer(self.process.reactor, path, commands, log)
+        return ControlServer(
+            self.process.reactor,
+            places.socket,
+            commands,
+            log,
+            tcp=places.tcp,
+            cookie_file=places.cookie,
+            random=self.process.random,
+        )
 
     def _make_hub(self, where: str) -> Hub:
         place = check_hub_endpoint(where)
