@@ -58,6 +58,7 @@ class ControlServer:
     random: Randomness | None = field(default=None, kw_only=True)
     _connections: set[ControlConnection] = field(factory=set, init=False)
     _ports: list[IListeningPort] = field(factory=list, init=False)
+    _stopping: list[Deferred[None]] = field(factory=list, init=False)
     _errors: int = field(default=0, init=False)
 
     _log: ClassVar[Logger] = Logger()
@@ -92,9 +93,7 @@ class ControlServer:
             for place, cookie in places:
                 self._listen(place, cookie)
         except Exception:
-            for port in self._ports:
-                port.stopListening()
-            self._ports.clear()
+            self._close_ports()
             raise
         self.events.follow(self._event)
 
@@ -115,9 +114,13 @@ class ControlServer:
         self.events.unfollow(self._event)
         for connection in list(self._connections):
             connection.bye("shutdown")
+        self._close_ports()
+        await gatherResults(self._stopping)
+
+    def _close_ports(self) -> None:
         stopping = [port.stopListening() for port in self._ports]
+        self._stopping += [each for each in stopping if isinstance(each, Deferred)]
         self._ports.clear()
-        await gatherResults([each for each in stopping if isinstance(each, Deferred)])
 
     # For connections
 
@@ -130,8 +133,9 @@ class ControlServer:
 
     def admit(self, connection: ControlConnection) -> bool:
         """Whether there is room; the last place is root's."""
-        room = MAX_CONNECTIONS if connection.uid == 0 else MAX_CONNECTIONS - 1
-        if len(self._connections) >= room:
+        others = sum(each.uid != 0 for each in self._connections)
+        full = len(self._connections) >= MAX_CONNECTIONS
+        if full or (connection.uid != 0 and others >= MAX_CONNECTIONS - 1):
             return False
         self._connections.add(connection)
         return True
