@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from attrs import define, field, frozen
@@ -50,6 +51,8 @@ class Applied:
     parsed: SessionDescription
     section: MediaSection | None
     credentials: Credentials | None
+    taken: Sequence[MediaSection] = ()
+    """The sections that live, or that we take: all share the one transport."""
     trickle: Trickle = field(factory=Trickle)
     live: bool = False
     """Remote: its generation has been started, so candidates need not wait."""

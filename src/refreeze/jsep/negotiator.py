@@ -246,7 +246,7 @@ class Negotiator:
             gone = ("a=candidate:", "a=end-of-candidates")
             section.lines = [line for line in section.lines if not line.startswith(gone)]
         trickle = Trickle() if credentials is None else self._gathered.of(credentials.ufrag)
-        return Applied(kind, parsed, section, credentials, trickle)
+        return Applied(kind, parsed, section, credentials, trickle=trickle)
 
     def _local_offer(self, applied: Applied) -> list[Effect]:
         effects: list[Effect] = []
@@ -313,7 +313,8 @@ class Negotiator:
         credentials = transport_credentials(parsed, section)
         if section is not None and credentials is None:
             raise InvalidAccessError("the offer has no ICE credentials")
-        applied = Applied(_OFFER, parsed, section, credentials)
+        offered = [each.offered for each in taken]
+        applied = Applied(_OFFER, parsed, section, credentials, offered)
         if credentials is not None:
             self._continue(applied)
         return applied
@@ -352,7 +353,9 @@ class Negotiator:
         assert offer is not None, "the states see to it"
         check_answer(parsed, offer.parsed)
         section = parsed.tagged
-        applied = Applied(kind, parsed, section, transport_credentials(parsed, section))
+        credentials = transport_credentials(parsed, section)
+        live = [media for media in parsed.media if not media.rejected]
+        applied = Applied(kind, parsed, section, credentials, live)
         if applied.credentials is None:
             if self._peer is None and section is not None:
                 raise InvalidAccessError("the answer has no ICE credentials")

@@ -61,7 +61,9 @@ class RemoteCandidates:
         if not applied and (ufrag is None or not self.hold_early):
             raise InvalidStateError("there is no remote description")
         section = _section(applied[0], mid, index) if applied else None
-        owner = self._owner(ufrag, section, applied)
+        if section is not None and not any(section is media for media in applied[0].taken):
+            return []  # of a section that we rejected (rule 55d)
+        owner = self._owner(ufrag, applied)
         if owner is not None:
             return self._take(owner, line, candidate) if usable else []
         if ufrag is None or not usable or _elsewhere(ufrag, applied):
@@ -71,16 +73,11 @@ class RemoteCandidates:
         return []
 
     @staticmethod
-    def _owner(
-        ufrag: str | None, section: MediaSection | None, applied: Sequence[Applied]
-    ) -> Applied | None:
+    def _owner(ufrag: str | None, applied: Sequence[Applied]) -> Applied | None:
         """The description of that generation; without a ufrag, the latest (T3)."""
         if ufrag is not None:
             return next((each for each in applied if each.ufrag == ufrag), None)
-        latest = applied[0]
-        own = section is not None and section.own_credentials and section is not latest.section
-        strange = own and section is not None and section.credentials != latest.credentials
-        return None if strange or latest.ufrag is None else latest
+        return applied[0] if applied[0].ufrag is not None else None
 
     def _take(self, owner: Applied, line: str, candidate: Candidate | None) -> list[Effect]:
         assert owner.ufrag is not None
