@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import socket
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.control.access import Access, Role
+from refreeze.control.access import Access, Role, peer_groups
 from refreeze.control.connection import AUTH_SECONDS
 from refreeze.control.verbs import VERBS
 from refreeze.signaling.cookie import Cookie, CookieClient
@@ -50,6 +52,13 @@ class RoleTests(SynchronousTestCase):
         desk = Desk(gids={77: Role.OPERATOR})
         client = desk.connect(STRANGER, groups=(5, 77), greeted=False)
         self.assertIn("role=operator", client.lines()[0])
+
+    def test_the_kernel_tells_the_groups_of_a_real_peer(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        transport = SimpleNamespace(getHandle=lambda: ours)
+        self.assertEqual(sorted(peer_groups(transport)), sorted(os.getgroups()))
 
     def test_each_verb_is_refused_below_its_role(self) -> None:
         desk = Desk(uids={11: Role.OPERATOR}, gids={})

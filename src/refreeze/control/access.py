@@ -14,7 +14,8 @@ from attrs import field, frozen
 _SO_PEERGROUPS = getattr(socket, "SO_PEERGROUPS", 59)
 """unix(7), Linux 4.13; the socket module does not name it. 59 on every architecture we run on."""
 
-_MAX_GROUPS = 1024
+_MAX_GROUPS = 256
+"""Python's getsockopt gives 1024 bytes at most; who is in more groups has only the first one."""
 
 
 class Role(IntEnum):

@@ -25,13 +25,17 @@ def table(records: Sequence[Mapping[str, object]]) -> str:
     rows = [[show_value(record.get(key)) for key in columns] for record in records]
     head = [column.upper() for column in columns]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(columns))]
-    right = [all(_is_number(record.get(key)) for record in records) for key in columns]
+    right = [_is_numeric([record.get(key) for record in records]) for key in columns]
     lines = [_row(row, widths, right) for row in [head, *rows]]
     return "\n".join(lines)
 
 
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+def _is_numeric(column: Sequence[object]) -> bool:
+    """Whether there are numbers, and nothing else beside gaps."""
+    there = [value for value in column if value is not None]
+    return bool(there) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in there
+    )
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
