@@ -114,6 +114,8 @@ class Side:
                     assert local_ufrag in self.staged, "started, not staged"
                     assert local_ufrag not in self.started, "started twice"
                     self.started[local_ufrag] = remote
+                    # A generation of its own, though the peer may have used that ufrag before.
+                    self.received = [each for each in self.received if each[0] != remote.ufrag]
                     self.roles.append(role)
                 case AbandonGeneration(local_ufrag):
                     del self.staged[local_ufrag]

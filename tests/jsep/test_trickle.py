@@ -215,7 +215,7 @@ class RemoteTests(SynchronousTestCase):
 class LocalTests(SynchronousTestCase):
     """What was gathered, and where it shows."""
 
-    def test_a_gathered_one_shows_in_its_generation_only_rule_54(self) -> None:
+    def test_a_gathered_one_and_their_end_show_in_their_generation_only_rules_53_54(self) -> None:
         one, _ = connected()
         old = ufrag(one.jsep.current_local)
         new = ufrag(one.offer(restart=True))

@@ -45,6 +45,7 @@ from refreeze.jsep.errors import (
 )
 from refreeze.jsep.needs import Needs
 from refreeze.jsep.remote import RemoteCandidates
+from refreeze.jsep.roles import OPPOSITE, answered_setup, ice_controlling
 from refreeze.jsep.sections import check_answer, take, transport_credentials
 from refreeze.jsep.states import Side, SignalingState, after
 from refreeze.jsep.trickle import Gathered, Trickle
@@ -53,7 +54,6 @@ from refreeze.jsep.writer import ICE_OPTIONS, Writer, ice_lines
 from refreeze.sdp import SdpError, SessionDescription
 
 _STATE_CHANGE: Final = Fire("signalingstatechange")
-_OPPOSITE: Final = {"active": "passive", "passive": "active"}
 _OFFER, _PRANSWER = DescriptionType.OFFER, DescriptionType.PRANSWER
 _ANSWER, _ROLLBACK = DescriptionType.ANSWER, DescriptionType.ROLLBACK
 
@@ -184,7 +184,8 @@ class Negotiator:
         basis = self._pending_local or (None if self._restarts(offer) else self._ours)
         known = basis.credentials if basis is not None else None
         ice = self._ice(known or new_credentials(self.random))
-        sdp = self._writer.answer(offer.parsed, taken, ice, self._answered_setup(offer))
+        setup = answered_setup(self._peer, offer, self._dtls_role)
+        sdp = self._writer.answer(offer.parsed, taken, ice, setup)
         self._created[_ANSWER] = sdp
         return Description(_ANSWER, sdp)
 
@@ -193,14 +194,6 @@ class Negotiator:
         known = {a.ufrag for a in (self._ours, self._pending_local) if a is not None}
         gathered = self._gathered.of(credentials.ufrag).lines if credentials.ufrag in known else ()
         return ice_lines(credentials, gathered)
-
-    def _answered_setup(self, offer: Applied) -> str:
-        """An association that goes on keeps its role (RFC 8842 section 5.5), else we are active."""
-        offered = offer.section.setup if offer.section is not None else None
-        goes_on = self._peer is not None and self._peer.same_dtls(offer)
-        if goes_on and self._dtls_role is not None and offered in {None, "actpass"}:
-            return self._dtls_role
-        return _OPPOSITE.get(offered or "", "active")
 
     def _restarts(self, remote: Applied) -> bool:
         """A changed ufrag or pwd, or both, is a restart (rules 19 and 23, T6)."""
@@ -273,7 +266,7 @@ class Negotiator:
         elif self._is_new(applied) and self._started is None:
             self._configuration = False
             lite = offer.parsed.ice_lite
-            role = self._decide_role(lite, offering=False)
+            role = ice_controlling(self._peer, lite, lite=self.lite, offering=False)
             effects += [
                 StageGeneration(local),
                 StartGeneration(local.ufrag, remote, lite, role),
@@ -384,7 +377,7 @@ class Negotiator:
                 # Another provisional answer's checks are void (rule 23).
                 effects += [AbandonGeneration(local.ufrag), StageGeneration(local)]
             lite = applied.parsed.ice_lite
-            role = self._decide_role(lite, offering=True)
+            role = ice_controlling(self._peer, lite, lite=self.lite, offering=True)
             effects.append(StartGeneration(local.ufrag, remote, lite, role))
             self._started = local, remote
         applied.live = True
@@ -393,7 +386,7 @@ class Negotiator:
             self._pending_remote = applied
             return effects
         if applied.section is not None:
-            self._dtls_role = _OPPOSITE.get(applied.section.setup or "", self._dtls_role)
+            self._dtls_role = OPPOSITE.get(applied.section.setup or "", self._dtls_role)
         return [*effects, *self._complete(offer, applied)]
 
     def _show_trickle(self) -> None:
@@ -402,13 +395,6 @@ class Negotiator:
             self.can_trickle = "trickle" in latest.section.ice_options
 
     # What both share
-
-    def _decide_role(self, remote_lite: bool, *, offering: bool) -> bool | None:
-        """Who controls: decided once, by lite or else by who offers (rules 39 and 42)."""
-        if self._peer is not None:
-            became_lite = remote_lite and not self._peer.parsed.ice_lite
-            return True if became_lite and not self.lite else None
-        return offering if remote_lite == self.lite else remote_lite
 
     def _drop_ice(self) -> list[Effect]:
         """Rule 37: what is in force stays, and our next offer restarts."""
