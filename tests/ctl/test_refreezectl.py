@@ -177,6 +177,25 @@ class ProgramTests(TestCase):
 
         return self.story(tell)
 
+    def test_wait_sees_a_state_that_is_over_at_once(self) -> Deferred[None]:
+        async def tell() -> None:
+            waiting = self.ctl("wait", "s-4f", "failed", "--timeout", "20")
+            shown = self.operations.show
+
+            def look(session_id: str) -> list[dict[str, Any]]:
+                for fields in (
+                    {"id": "s-9a", "from": "connected", "to": "failed"},
+                    {"id": session_id, "from": "connected", "to": "failed"},
+                    {"id": session_id, "from": "failed", "to": "connected"},
+                ):
+                    self.clock.callLater(0, self.events.emit, "session.state", fields)
+                return shown(session_id)
+
+            self.operations.show = look  # type: ignore[method-assign]
+            self.assertEqual((await waiting).returncode, 0)
+
+        return self.story(tell)
+
     def test_watch_prints_events_as_they_come(self) -> Deferred[None]:
         def watch() -> list[str]:
             with subprocess.Popen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from refreeze.ctl import output
 from refreeze.ctl.options import LOOKING, Options, UsageError, full_verb, seconds
@@ -101,15 +101,23 @@ class Client:
                 if state in accepted:
                     self._print("" if self.options.json else f"{name} is {state}")
                     return DONE
-                self._until_event(deadline, f"{name} is {state}, not {wanted}")
+                late = f"{name} is {state}, not {wanted}"
+                if self._passed_through(name, accepted, deadline, late):
+                    return DONE
         finally:
             self.unfollow()
 
-    def _until_event(self, deadline: float, late: str) -> None:
+    def _passed_through(
+        self, name: str, accepted: Collection[str], deadline: float, late: str
+    ) -> bool:
+        """Whether the next event tells a wanted state, which may be over before we could look."""
         try:
-            self.connection.event(max(0.0, deadline - time.monotonic()))
+            line = self.connection.event(max(0.0, deadline - time.monotonic()))
         except ReplyTimeout:
             raise ReplyTimeout(late) from None
+        _, _, topic, fields = output.split_event(line)
+        passed = topic == "session.state" and fields.get("id") == name
+        return passed and fields.get("to") in accepted
 
     def top(self, words: Sequence[str]) -> int:
         """Status and the list, again and again."""
