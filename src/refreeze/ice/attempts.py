@@ -36,6 +36,7 @@ class Attempt:
     sent_at: float
     data: bytes
     schedule: RetransmissionSchedule
+    last_sent: float = 0.0
     sends: int = 1
     due: float = 0.0
     hurried: bool = False
@@ -65,6 +66,7 @@ class Attempts:
 
     def add(self, attempt: Attempt) -> None:
         """A request just left. Consent has no timer of its own: liveness keeps its time."""
+        attempt.last_sent = attempt.sent_at
         if attempt.purpose is Purpose.CONSENT:
             while len(self._consent) >= MAX_CONSENT_ATTEMPTS:
                 del self._consent[next(iter(self._consent))]

@@ -189,8 +189,8 @@ class Checks:
                 self.attempts.drop(attempt)
             self.agent.checklist.trigger(pair)
             return
-        if attempt.measurable:
-            earliest = max(now, attempt.sent_at + HURRY_AFTER)
+        if not attempt.hurried:
+            earliest = max(now, attempt.last_sent + HURRY_AFTER)
             if self.agent.settings.strict_pacing:
                 earliest = max(earliest, self._slot_at)
                 self._slot_at = earliest + self.agent.settings.ta
@@ -211,6 +211,7 @@ class Checks:
             else:
                 attempt.sends += 1
             attempt.measurable = False
+            attempt.last_sent = now
             self.attempts.plan(attempt, attempt.next_at())
             self._transmit(attempt.pair, attempt.data, attempt.transaction)
 
