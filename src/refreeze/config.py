@@ -6,6 +6,7 @@ settings class refuses, or a contradiction.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from types import NoneType
@@ -20,11 +21,18 @@ from refreeze.sessions.settings import SessionSettings
 from refreeze.watchdog import PolicySettings, StormSettings
 
 MAX_FILE = 1024 * 1024
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_LARGEST = 2**63 - 1
+"""TOML's integers have 64 bits; Python's parser reads more, which no float can hold."""
+
 _Settings = TypeVar("_Settings")
 
 
 class ConfigError(Exception):
-    """One line: FILE: KEY: what is wrong."""
+    """One line: FILE: KEY: what is wrong. A quoted key may hold anything; it is shown escaped."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
 @frozen(kw_only=True)
@@ -91,8 +99,10 @@ def load(path: str) -> DaemonSettings:
         raise ConfigError(f"{path}: larger than {MAX_FILE} bytes")
     try:
         return parse(tomllib.loads(text.decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ConfigError) as error:
+    except (ValueError, ConfigError) as error:  # so are those of TOML and of UTF-8
         raise ConfigError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
 
 
 def parse(table: Mapping[str, Any]) -> DaemonSettings:
@@ -126,6 +136,8 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
     for key, session in sessions.items():
         if session.signaling == "hub" and settings.hub.connect is None:
             raise ConfigError(f'sessions.{key}.signaling: "hub" needs hub.connect')
+        if session.offerer not in (None, name, session.peer):
+            raise ConfigError(f"sessions.{key}.offerer: must be {name!r} or {session.peer!r}")
         if session.peer == name:
             raise ConfigError(f"sessions.{key}.peer: is this daemon itself")
     return settings
@@ -140,7 +152,7 @@ def session_settings(value: Any, where: str) -> SessionSettings:
     forward = {key: table.pop(key) for key in names & table.keys()}
     if "protect" not in table:
         raise ConfigError(f'{where}.protect: must be written out; "none" is the only choice yet')
-    profile = table.get("liveness", "default")
+    profile = _typed(table.get("liveness", "default"), str, f"{where}.liveness")
     if profile not in PROFILES:
         raise ConfigError(f"{where}.liveness: one of {', '.join(PROFILES)}, not {profile!r}")
     table["forward"] = build(ForwardSettings, forward, where)
@@ -159,7 +171,14 @@ def build(cls: type[_Settings], table: Mapping[str, Any], where: str) -> _Settin
     try:
         return cls(**values)
     except ValueError as error:
-        raise ConfigError(f"{where}.{error}") from None
+        raise ConfigError(_named(str(error), attributes, where)) from None
+
+
+def _named(text: str, keys: Mapping[str, Any], where: str) -> str:
+    """A settings class's refusal below *where*: most begin with the key, some name none."""
+    first, _, rest = text.partition(" ")
+    key = first.removesuffix(":")
+    return f"{where}.{key}: {rest}" if key in keys else f"{where}: {text}"
 
 
 def _refuse_unknown(table: Mapping[str, Any], known: Any, prefix: str) -> None:
@@ -177,10 +196,10 @@ def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _ports(value: Any) -> tuple[int, int]:
     """``7000`` or ``"7000-7010"``; 0 lets the kernel choose."""
-    first, dash, last = str(value).partition("-")
-    if not first.isdigit() or (dash and not last.isdigit()) or isinstance(value, bool):
+    match = None if isinstance(value, bool) else _PORTS.fullmatch(str(value))
+    if match is None:
         raise ConfigError("network.ports: a port or FIRST-LAST is wanted")
-    low, high = int(first), int(last or first)
+    low, high = int(match[1]), int(match[2] or match[1])
     if not 0 <= low <= high <= 65535 or high - low > 1000:
         raise ConfigError("network.ports: at most 1000 ports from 0 to 65535, the lesser first")
     return low, high
@@ -188,6 +207,8 @@ def _ports(value: Any) -> tuple[int, int]:
 
 def _typed(value: Any, wanted: Any, where: str) -> Any:
     """*value* when it is of the annotated type; ConfigError in the words of TOML."""
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise ConfigError(f"{where}: does not fit in 64 bits")
     options = get_args(wanted) if get_origin(wanted) not in (tuple, None) else (wanted,)
     for option in options:
         if option is NoneType and value is None:

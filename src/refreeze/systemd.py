@@ -23,7 +23,9 @@ class Notifier:
         address = environment.pop("NOTIFY_SOCKET", None)
         usec, pid = environment.pop("WATCHDOG_USEC", ""), environment.pop("WATCHDOG_PID", "")
         ours = not pid or pid == str(os.getpid())
-        seconds = int(usec) / 1_000_000 if usec.isdigit() and ours else None
+        # sd_watchdog_enabled(3): 0 and what is no number mean that there is no watchdog.
+        valid = usec.isascii() and usec.isdigit() and len(usec) <= 20 and int(usec) > 0
+        seconds = int(usec) / 1_000_000 if valid and ours else None
         if address and address.startswith("@"):
             address = "\0" + address[1:]
         return cls(address or None, seconds)

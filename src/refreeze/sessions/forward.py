@@ -9,6 +9,7 @@ other local program can take the stream, and nothing is ever reflected.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,8 @@ from attrs import define, field, frozen
 
 from refreeze.basics import Address, canonical_host, format_address
 from refreeze.net.port import Batch, Port, PortFactory
+
+_PORT = re.compile("[0-9]{1,5}")
 
 
 class ForwardError(Exception):
@@ -26,11 +29,11 @@ def parse_place(text: str, key: str) -> Address:
     """``HOST:PORT``, ``[V6]:PORT`` or ``unix:/PATH`` (as (path, 0)); ValueError names *key*."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
-        if not path.startswith("/"):
+        if not path.startswith("/") or "\0" in path:
             raise ValueError(f"{key}: a UNIX socket needs an absolute path")
         return path, 0
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port[:6]) > 65535:
+    if not colon or not _PORT.fullmatch(port) or int(port) > 65535:
         raise ValueError(f"{key}: HOST:PORT or unix:/PATH is wanted, not {text!r}")
     try:
         return canonical_host(host.removeprefix("[").removesuffix("]")), int(port)
@@ -117,7 +120,8 @@ class Forward:
             raise ForwardError(f"listen: {self.settings.listen}: {why}") from None
         if self.settings.deliver is not None:
             self._deliver = parse_place(self.settings.deliver, "deliver")
-        self._networks = [ipaddress.ip_network(each) for each in self.settings.allow_from]
+        if not is_unix(listen):  # a UNIX sender's address is a path, an abstract name or nothing
+            self._networks = [ipaddress.ip_network(each) for each in self.settings.allow_from]
         self._port.on_batch(self._local_batch)
 
     def stop(self) -> None:
@@ -139,10 +143,10 @@ class Forward:
         payloads: list[bytes] = []
         for data, source, _tos in batch:
             if source == self._flow or self._take_flow(source, now):
+                self._flow_at = now  # at once: the next of this batch may be another sender
                 payloads.append(data)
         if not payloads:
             return
-        self._flow_at = now
         self.counters.accepted += len(payloads)
         handed = self.path_send(payloads)
         self.counters.handed += handed
@@ -164,7 +168,7 @@ class Forward:
         return True
 
     def _allowed(self, source: Address) -> bool:
-        if is_unix(source) or not self._networks:
+        if not self._networks:
             return True  # the kernel lets only loopback and the path's permissions through
         address = ipaddress.ip_address(source[0].partition("%")[0])
         return any(
