@@ -115,7 +115,7 @@ def event(line: str) -> str:
     """One readable line: the time of day, the topic, and what changed."""
     try:
         _, stamp, topic, fields = split_event(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return show_value(line)
     clock = stamp[11:23] if len(stamp) > 23 else stamp
     name = fields.pop("id", "")
@@ -134,6 +134,6 @@ def event_json(line: str) -> str:
     """One JSON object."""
     try:
         number, stamp, topic, fields = split_event(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return json.dumps({"line": line})
     return json.dumps({"seq": number, "time": stamp, "topic": topic, **fields})

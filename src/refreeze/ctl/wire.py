@@ -14,6 +14,8 @@ from collections.abc import Iterator
 _BARE = re.compile(r"[A-Za-z0-9_.:/@+,%*-]+")
 _KEYED = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 _FIELD = re.compile(r'([A-Za-z][A-Za-z0-9_.-]*)=("(?:[^"\\]|\\.)*"|[^ ]*)')
+_COUNT = re.compile(r"[0-9]{1,18}")
+_HEX = re.compile(r"[0-9a-f]{64}")
 _MAX_LINE = 64 * 1024 * 1024
 _COOKIE_LABEL = "refreeze control cookie v1, {} proof\n"
 
@@ -43,6 +45,20 @@ def quote_value(text: str) -> str:
     return text if _BARE.fullmatch(text) else json.dumps(text)
 
 
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise WireError(f"no JSON: {text[:80]!r}") from None
+
+
+def _record(text: str) -> Record:
+    record = _json(text)
+    if not isinstance(record, dict):
+        raise WireError(f"no record: {text[:80]!r}")
+    return record
+
+
 class Final:
     """The end of an answer: ``OK`` or ``ERR code``, and fields as text."""
 
@@ -52,12 +68,12 @@ class Final:
         self.code = "" if self.ok else line.split(" ")[1] if " " in line else "internal"
         self.fields: dict[str, str] = {}
         for name, value in _FIELD.findall(line):
-            self.fields[name] = json.loads(value) if value.startswith('"') else value
+            self.fields[name] = str(_json(value)) if value.startswith('"') else value
 
     def number(self, name: str) -> int:
         """A field that counts; 0 when it is not there."""
         text = self.fields.get(name, "0")
-        return int(text) if text.isdigit() else 0
+        return int(text) if _COUNT.fullmatch(text) else 0
 
 
 class Connection:
@@ -107,9 +123,10 @@ class Connection:
 
         nonce = os.urandom(32)
         _, answer = self.ask(f"auth cookie nonce={nonce.hex()}", secret=True)
-        nonces = nonce + bytes.fromhex(answer.fields.get("nonce", ""))
-        theirs = answer.fields.get("proof", "")
-        if not answer.ok or not hmac.compare_digest(theirs, proof("server", nonces)):
+        theirs, proved = answer.fields.get("nonce", ""), answer.fields.get("proof", "")
+        read = answer.ok and _HEX.fullmatch(theirs) and _HEX.fullmatch(proved)
+        nonces = nonce + bytes.fromhex(theirs if read else "")
+        if not read or not hmac.compare_digest(proved, proof("server", nonces)):
             raise ConnectError(f"{self._where}: the server does not know the cookie")
         _, answer = self.ask(f"auth cookie proof={proof('client', nonces)}", secret=True)
         if not answer.ok:
@@ -177,7 +194,7 @@ class Connection:
             elif text.startswith("ERR "):
                 return records, Final(text)
             elif text.startswith(f"{tag}- "):
-                records.append(json.loads(text[len(tag) + 2 :]))
+                records.append(_record(text[len(tag) + 2 :]))
             elif text.startswith(tag):
                 return records, Final(text[len(tag) :])
 
