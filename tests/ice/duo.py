@@ -165,6 +165,8 @@ class Duo:
     nats: dict[str, Nat] = field(factory=dict)
     """By the name of a side."""
     bases: dict[Address, Side] = field(factory=dict)
+    public: set[Address] = field(factory=set)
+    """Relayed addresses: no NAT of their side is on the way."""
     dead: set[tuple[Address, Address]] = field(factory=set)
     """Directions (source base, destination) that lose everything."""
     drop: Drop | None = None
@@ -187,6 +189,8 @@ class Duo:
         for candidate in candidates:
             assert candidate.base is not None
             self.bases[candidate.base] = side
+            if candidate.type is CandidateType.RELAY:
+                self.public.add(candidate.base)
             side.agent.add_local_candidate(candidate, self.now)
             if tell:
                 self.other(side).agent.add_remote_candidate(signaled(candidate), self.now)
@@ -224,14 +228,14 @@ class Duo:
         if self.drop is not None and self.drop(side, base, remote, data):
             return
         nat = self.nats.get(side.name)
-        source = base if nat is None else nat.outbound(base, remote)
+        source = base if nat is None or base in self.public else nat.outbound(base, remote)
         at = self.now + self.delay + self.random.uniform(0, self.jitter)
         heappush(self._flying, (at, next(self._order), side, source, remote, data))
 
     def _arrive(self, side: Side, source: Address, remote: Address, data: bytes) -> None:
         receiver = self.other(side)
         nat = self.nats.get(receiver.name)
-        if nat is not None:
+        if nat is not None and remote not in self.public:
             inside = nat.inbound(remote, source)
             if inside is None:
                 return

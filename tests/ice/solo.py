@@ -105,6 +105,16 @@ class Solo:
         self.now = end
         return sent
 
+    def answering(self, seconds: float) -> int:
+        """Time passes, and I answer every check at once; returns how many there were."""
+        end, count = self.now + seconds, 0
+        while (at := self.agent.next_deadline()) is not None and at <= end:
+            for check in [t for t in self.wait(at - self.now) if t.transaction is not None]:
+                self.answer(check)
+                count += 1
+        self.now = end
+        return count
+
     def parsed(self) -> list[Message]:
         """What the agent sent, parsed."""
         return [parse(t.data) for t in self.sent()]

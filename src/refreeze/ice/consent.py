@@ -29,7 +29,6 @@ class Keeper:
     agent: Agent
     pair: Pair | None = None
     liveness: Liveness | None = None
-    recovered: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -82,8 +81,7 @@ class Keeper:
         if pair is self.pair and liveness is not None:
             failed = liveness.slow
             liveness.answered(now)
-            if failed and not self.recovered:
-                self.recovered = True
+            if failed:
                 self.agent.tell(Recovered(pair))
             self._judge(pair, liveness, now)
 
@@ -139,6 +137,8 @@ class Keeper:
                 agent.checks.fail(pair, now)
             return
         if agent.state is IceState.FAILED:
+            if verdict is Verdict.FAILED:
+                liveness.slow = True  # it had come back, and is gone again
             return
         if verdict is Verdict.ALIVE:
             if agent.state is IceState.DISCONNECTED:
