@@ -33,6 +33,7 @@ class Attempt:
     pair: Pair
     role: IceRole
     purpose: Purpose
+    use_candidate: bool
     sent_at: float
     data: bytes
     schedule: RetransmissionSchedule

@@ -146,16 +146,16 @@ class Checks:
         if pair.template is None:
             pair.template = self._template(pair)
         transaction = agent.random.randbytes(12)
-        # Consent repeats the nomination: a controlled side that lost its own check learns again.
-        nominated = purpose is Purpose.NOMINATION or (
-            purpose is Purpose.CONSENT and pair.nominated and agent.role is IceRole.CONTROLLING
-        )
-        data = pair.template.encode(transaction, nominated)
+        # Consent repeats the nomination: whoever lost the one, on either side, gets the other.
+        named = pair.nominating or (pair.nominated and agent.role is IceRole.CONTROLLING)
+        data = pair.template.encode(transaction, named)
         rto = settings.rto
         if purpose is not Purpose.CONSENT:
             rto = max(rto, check_rto(settings.ta, agent.checklist.active_count()))
         schedule = _schedule(rto, settings.rc, settings.rm)
-        self.attempts.add(Attempt(transaction, pair, agent.role, purpose, now, data, schedule))
+        self.attempts.add(
+            Attempt(transaction, pair, agent.role, purpose, named, now, data, schedule)
+        )
         self._transmit(pair, data, transaction)
 
     def _transmit(self, pair: Pair, data: bytes, transaction: bytes) -> None:
@@ -181,7 +181,7 @@ class Checks:
         packet may have come to a NAT that the peer's check has opened only now. While it is
         younger than 10 ms its response is given the time to arrive.
         """
-        if pair.state is PairState.SUCCEEDED:
+        if pair.state is PairState.SUCCEEDED and not pair.nominating:
             return
         attempt = self.attempts.check_of(pair)
         if attempt is None or attempt.role is not self.agent.role:
@@ -286,6 +286,8 @@ class Checks:
             self._mapped(pair, mapped)
         agent.keeper.answered(pair, now)
         if attempt.purpose is Purpose.CONSENT:
+            if pair.nominating and attempt.use_candidate:
+                agent.nomination.succeeded(attempt, now)
             return
         pair.state = PairState.SUCCEEDED
         agent.checklist.unfreeze(pair.foundation)

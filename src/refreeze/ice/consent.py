@@ -56,12 +56,20 @@ class Keeper:
             self.watch(pair, now)
 
     def pair_failed(self, pair: Pair, now: float) -> None:
-        """A pair that was not nominated failed: take the next valid one."""
-        if pair is self.pair:
-            self.release()
-            following = next(self.agent.checklist.valid(), None)
-            if following is not None:
+        """A pair that was not nominated failed: take the next valid one.
+
+        Those that were valid so long ago that their consent is over must be checked again.
+        """
+        if pair is not self.pair:
+            return
+        self.release()
+        checklist, expiry = self.agent.checklist, self.agent.settings.consent_expiry
+        for following in list(checklist.valid()):
+            if now - (following.answered_at or now) < expiry:
                 self.watch(following, now)
+                return
+            following.valid = False
+            checklist.trigger(following)
 
     # What happened
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
-from refreeze.ice.attempts import Attempt, Purpose
+from refreeze.ice.attempts import Attempt
 from refreeze.ice.events import PairSelected, RemoteActive
 from refreeze.ice.pair import Pair
 from refreeze.ice.states import IceRole, PairState
@@ -64,13 +64,14 @@ class Nomination:
     def succeeded(self, attempt: Attempt, now: float) -> None:
         """Our check on a pair succeeded."""
         agent, pair = self.agent, attempt.pair
-        if attempt.purpose is Purpose.NOMINATION:
+        named = attempt.use_candidate and attempt.role is IceRole.CONTROLLING
+        if named:
             pair.nominating = False
         if agent.role is IceRole.CONTROLLED:
             if pair.nominate_on_success:
                 self._select(pair, now)
                 self.remote_active(pair)
-        elif attempt.purpose is Purpose.NOMINATION and attempt.role is IceRole.CONTROLLING:
+        elif named:
             self._select(pair, now)
         else:
             self.consider(now)
