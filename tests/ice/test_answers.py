@@ -205,8 +205,9 @@ class EarlyTests(SynchronousTestCase):
         """T4: what untagged or late messages claim must not poison the round."""
         solo = make_solo(IceRole.CONTROLLED, remote=False)
         solo.check(ufrag="somebodyelse", nominated=True, source=B2)
+        solo.check(ufrag="somebodyelse", nominated=True, source=B1)
         solo.agent.set_remote(solo.peer, solo.now)
-        self.assertEqual(solo.agent.answers.counters.foreign, 1)
+        self.assertEqual(solo.agent.answers.counters.foreign, 2)
         self.assertIsNone(solo.agent.checklist.find(A1, B2))
 
     def test_a_check_that_beats_our_gathering_waits_for_it(self) -> None:

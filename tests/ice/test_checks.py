@@ -8,7 +8,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from refreeze.ice import AgentSettings, CheckBucket, IceRole, IceState, PairState
 from refreeze.ice.attempts import Attempts
 from refreeze.ice.events import PairValid
-from refreeze.stun import parse
+from refreeze.stun import (
+    Attribute,
+    MessageBuilder,
+    MessageClass,
+    Method,
+    parse,
+    short_term_key,
+)
+from refreeze.stun.attributes import encode_address, xor_address
 from tests.ice.duo import A1, A2, B1, B2, START, host, make_agent, signaled
 from tests.ice.solo import Solo, make_solo
 
@@ -70,6 +78,20 @@ class PacingTests(SynchronousTestCase):
         self.assertEqual(solo.checks(), [])
         (nominating,) = [t for t in solo.wait(0.06) if t.transaction is not None]
         self.assertTrue(parse(nominating.data).use_candidate)
+
+    def test_under_strict_pacing_a_hurried_check_takes_a_slot_too(self) -> None:
+        solo = _with_remotes(2, STRICT)
+        solo.agent.set_remote(solo.peer, START)
+        (check,) = solo.checks()
+        solo.now += 0.03
+        solo.check(source=check.remote)
+        times: list[tuple[float, bool]] = []
+        for _ in range(2):
+            solo.now = solo.agent.next_deadline() or 0.0
+            solo.agent.handle_timeout(solo.now)
+            for sent in solo.checks():
+                times.append((round(solo.now - START, 6), sent.data == check.data))
+        self.assertEqual(times, [(0.05, True), (0.1, False)])
 
     def test_the_bucket_paces_all_agents_together(self) -> None:
         """rule 79: across agents one bucket stands in for the 5 ms."""
@@ -238,6 +260,28 @@ class ResponseTests(SynchronousTestCase):
         solo = make_solo()
         (check,) = solo.checks()
         solo.answer(check, code=420)
+        self.assertIs(solo.agent.pairs[0].state, PairState.FAILED)
+
+    def test_a_success_that_names_no_address_is_no_answer(self) -> None:
+        solo = make_solo()
+        (check,) = solo.checks()
+        assert check.transaction is not None
+        key = short_term_key(solo.peer.pwd)
+        bare = MessageBuilder(Method.BINDING, MessageClass.SUCCESS, check.transaction)
+        solo.deliver(bare.build(key))
+        self.assertEqual(solo.agent.checks.counters.malformed, 1)
+        solo.answer(check)
+        self.assertTrue(solo.agent.pairs[0].valid)
+
+    def test_a_success_that_demands_what_we_do_not_know_fails_the_pair(self) -> None:
+        """RFC 8489 section 6.3.3"""
+        solo = make_solo()
+        (check,) = solo.checks()
+        assert check.transaction is not None
+        value = xor_address(encode_address(A1), check.transaction)
+        odd = MessageBuilder(Method.BINDING, MessageClass.SUCCESS, check.transaction)
+        odd.add(Attribute.XOR_MAPPED_ADDRESS, value).add(0x7777, b"")
+        solo.deliver(odd.build(short_term_key(solo.peer.pwd)))
         self.assertIs(solo.agent.pairs[0].state, PairState.FAILED)
 
     def test_a_mapped_address_that_nobody_knew_is_a_local_prflx_candidate(self) -> None:

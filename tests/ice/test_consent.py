@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.ice import AgentSettings, IceRole, IceState, PairState
+from refreeze.ice import PROFILES, AgentSettings, IceRole, IceState, PairState
 from refreeze.ice.events import ConsentLost, PairValid, StateChanged
 from refreeze.stun import parse
 from tests.ice.duo import A1, A2, B1, B2, START, connected_duo, host, make_duo, signaled
@@ -119,6 +119,30 @@ class ConsentTests(SynchronousTestCase):
         self.assertIsNotNone(solo.agent.consent_expires_at)
         self.assertTrue(10 <= solo.answering(60) <= 15)
         self.assertIsNotNone(solo.agent.data_pair)
+
+    def test_a_pair_that_was_valid_long_ago_is_checked_before_it_takes_over(self) -> None:
+        """Its consent is over: valid is not for ever."""
+        solo = make_solo(IceRole.CONTROLLED)
+        solo.agent.add_local_candidate(host(A2, 5), solo.now)
+        for check in [t for t in solo.wait(0.06) if t.transaction is not None]:
+            solo.answer(check)
+        solo.answering(40)
+        self.assertEqual(solo.agent.data_pair and solo.agent.data_pair.base, A1)
+        solo.agent.base_gone(A1, solo.now)
+        self.assertIsNone(solo.agent.data_pair)
+        (check,) = [t for t in solo.wait(0.01) if t.transaction is not None]
+        solo.answer(check)
+        self.assertEqual(solo.agent.data_pair and solo.agent.data_pair.base, A2)
+
+    def test_without_an_answer_a_pair_that_was_never_nominated_loses_consent(self) -> None:
+        """rule 66, under a profile that waits as long as it can."""
+        solo = make_solo(IceRole.CONTROLLED, settings=AgentSettings(liveness=PROFILES["w3c"]))
+        (check,) = solo.checks()
+        solo.answer(check)
+        solo.wait(30.1)
+        self.assertEqual(len(solo.of(ConsentLost)), 1)
+        self.assertIsNone(solo.agent.data_pair)
+        self.assertIs(solo.agent.state, IceState.CHECKING)
 
     def test_a_retired_agent_asks_no_consent(self) -> None:
         solo = make_solo()

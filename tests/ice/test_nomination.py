@@ -71,6 +71,28 @@ class ControllingTests(SynchronousTestCase):
         self.assertEqual({remote for remote, _ in nominated}, {B1, B2})
         self.assertIs(solo.agent.pairs[0].state, PairState.FAILED)
 
+    def test_consent_repeats_a_nomination_that_was_lost(self) -> None:
+        solo = make_solo()
+        (check,) = solo.checks()
+        solo.answer(check)
+        (nominating,) = solo.checks()
+        sent = [t for t in solo.wait(6.1) if t.transaction is not None]
+        consent = next(t for t in sent if t.transaction != nominating.transaction)
+        self.assertTrue(parse(consent.data).use_candidate)
+        solo.answer(consent)
+        self.assertIsNotNone(solo.agent.selected)
+        self.assertFalse(solo.agent.checks.busy)
+
+    def test_the_peers_check_has_a_lost_nomination_repeated_at_once(self) -> None:
+        solo = make_solo()
+        (check,) = solo.checks()
+        solo.answer(check)
+        (nominating,) = solo.checks()
+        solo.wait(0.6)
+        solo.check()
+        again = [t for t in solo.wait(0.02) if t.transaction is not None]
+        self.assertEqual([t.data for t in again], [nominating.data])
+
     def test_after_the_nomination_the_other_checks_stop(self) -> None:
         """RFC 8445 section 8.1.2"""
         solo = make_solo()
@@ -206,6 +228,22 @@ class ControlledTests(SynchronousTestCase):
         solo.check(source=B2, nominated=True)
         self.assertEqual(solo.agent.selected and solo.agent.selected.remote_address, B1)
         self.assertEqual(sum(p.nominated for p in solo.agent.pairs), 1)
+
+    def test_a_silent_pair_gives_way_to_any_other_nomination(self) -> None:
+        """A peer that moves on its own (libwebrtc) is followed when our pair is in doubt."""
+        solo = make_solo(IceRole.CONTROLLED)
+        solo.agent.add_remote_candidate(signaled(host(B2, 65000)), solo.now)
+        first, second = (t for t in solo.wait(0.06) if t.transaction is not None)
+        solo.answer(first)
+        solo.answer(second)
+        solo.check(nominated=True)
+        while solo.agent.state is not IceState.DISCONNECTED:
+            solo.wait(0.05)
+        solo.check(source=B2, nominated=True)
+        self.assertEqual(solo.agent.data_pair and solo.agent.data_pair.remote_address, B2)
+        self.assertIs(solo.agent.state, IceState.CONNECTED)
+        solo.answering(20)
+        self.assertIs(solo.agent.state, IceState.CONNECTED)
 
     def test_data_flows_on_a_valid_pair_before_the_nomination(self) -> None:
         solo = make_solo(IceRole.CONTROLLED)

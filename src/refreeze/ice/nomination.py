@@ -15,7 +15,7 @@ from attrs import define
 from refreeze.ice.attempts import Attempt
 from refreeze.ice.events import PairSelected, RemoteActive
 from refreeze.ice.pair import Pair
-from refreeze.ice.states import IceRole, PairState
+from refreeze.ice.states import IceRole, IceState, PairState
 
 if TYPE_CHECKING:
     from refreeze.ice.agent import Agent
@@ -97,6 +97,8 @@ class Nomination:
         agent.checks.stop(pair)
         agent.keeper.watch(pair, now)
         agent.tell(PairSelected(pair))
+        if agent.state is IceState.DISCONNECTED:
+            agent.become(IceState.CONNECTED)
         agent.review(now)
 
     # Controlled
