@@ -88,7 +88,7 @@ class Daemon(Service):
     control_signaling: ControlSignaling = field(init=False)
     _control: ControlServer | None = field(default=None, init=False)
     _metrics: Any = field(default=None, init=False)
-    _bucket: CheckBucket = field(factory=CheckBucket, init=False)
+    _bucket: CheckBucket = field(init=False)
     _faults: FaultyPortFactory | None = field(default=None, init=False)
     store: Store = field(init=False)
     _services: list[IService] = field(factory=list, init=False)
@@ -101,6 +101,8 @@ class Daemon(Service):
         if settings.faults:
             self._faults = FaultyPortFactory(factory, process.scheduler.now)
             factory = self._faults
+        strict = settings.ice.strict_pacing
+        self._bucket = CheckBucket.strict() if strict else CheckBucket()
         state = settings.state_dir
         self.store = Store(None if state is None else os.path.join(state, "refreeze.db"))
         self.mux = Mux(process.scheduler.now)
