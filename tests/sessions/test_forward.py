@@ -10,6 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.basics import Address
+from refreeze.net.port import Batch
 from refreeze.sessions.forward import Forward, ForwardError, ForwardSettings, parse_place
 from tests.net.fakes import FakeFactory, FakePort
 
@@ -74,6 +75,24 @@ class SettingsTests(SynchronousTestCase):
             self.assertTrue(error.startswith(f"{key}: "), error)
             self.assertEqual(len(error.splitlines()), 1, error)
 
+    def test_deliver_is_somewhere_that_listen_can_send_to_and_not_listen_itself(self) -> None:
+        anywhere = {"listen": "0.0.0.0:7000", "allow_from": ("192.0.2.0/24",)}
+        for settings in (
+            {"listen": f"{HOST}:7000", "deliver": f"{HOST}:7000"},
+            {"listen": "unix:/run/x", "deliver": "unix:/run/x"},
+            {"deliver": "[::1]:9000"},
+            {"deliver": "192.0.2.1:9000"},
+            {"deliver": f"{HOST}:0"},
+            anywhere | {"deliver": "224.0.0.1:9000"},
+            anywhere | {"deliver": "0.0.0.0:9000"},
+            anywhere | {"deliver": f"{HOST}:7000"},
+        ):
+            error = self.refused(**settings)
+            self.assertTrue(error.startswith("deliver: "), error)
+        ForwardSettings(**anywhere, deliver="192.0.2.1:7000")
+        ForwardSettings(listen="[::1]:7000", deliver="[::1]:7001")
+        ForwardSettings(listen="unix:/run/x", deliver="unix:/run/y")
+
     def test_places(self) -> None:
         self.assertEqual(parse_place("127.0.0.1:65535", "k"), ("127.0.0.1", 65535))
         self.assertEqual(parse_place("[::1]:0", "k"), ("::1", 0))
@@ -130,6 +149,24 @@ class FlowTests(SynchronousTestCase):
             self.assertEqual(desk.forward.counters.accepted, 1, source)
 
 
+    def test_what_we_sent_ourselves_is_not_sent_again(self) -> None:
+        desk = Desk(listen=f"{HOST}:7000")
+        desk.receive((HOST, 7000))
+        self.assertEqual(desk.sent, [])
+        self.assertEqual(desk.forward.counters.refused, {"foreign-sender": 1})
+
+    def test_a_path_that_raises_still_leaves_every_datagram_counted(self) -> None:
+        desk = Desk()
+
+        def broken(payloads: Sequence[bytes]) -> int:
+            raise RuntimeError("a bug")
+
+        desk.forward.path_send = broken
+        self.assertRaises(RuntimeError, desk.receive, ONE, ONE)
+        counters = desk.forward.counters
+        self.assertEqual((counters.accepted, counters.dropped_out["path"]), (2, 2))
+
+
 class DeliverTests(SynchronousTestCase):
     """From the path to the local program."""
 
@@ -158,6 +195,21 @@ class DeliverTests(SynchronousTestCase):
         counters = desk.forward.counters
         self.assertEqual((counters.received, counters.delivered), (3, 1))
         self.assertEqual(counters.dropped_in, {"send-error": 2})
+
+    def test_why_the_socket_did_not_take_it_is_counted(self) -> None:
+        desk = Desk(deliver="127.0.0.1:9000")
+        port = desk.port
+
+        def send(batch: Batch) -> int:
+            port.counters.too_long += 1
+            port.counters.would_block += 1
+            return 1
+
+        self.patch(port, "send", send)
+        desk.forward.deliver_from_path([b"a", b"b", b"c", b"d"])
+        self.assertEqual(
+            desk.forward.counters.dropped_in, {"too-long": 1, "would-block": 1, "send-error": 1}
+        )
 
     def test_nothing_is_reflected_to_the_local_program(self) -> None:
         desk = Desk()

@@ -3,7 +3,8 @@
 The local program sends to ``listen``; what the path brings goes to ``deliver``, or, without it,
 to the one flow's sender. The first allowed sender owns the flow until it is silent for
 ``flow_idle``; then another may take it. Received datagrams leave from the listen socket, so no
-other local program can take the stream, and nothing is ever reflected.
+other local program can take the stream, and nothing is ever reflected: what is sent to a refused
+sender is nothing, and what comes from our own socket goes nowhere.
 """
 
 from __future__ import annotations
@@ -46,8 +47,27 @@ def is_unix(address: Address) -> bool:
     return address[0].startswith("/")
 
 
-def _is_loopback(address: Address) -> bool:
-    return ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
+def _ip(address: Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(address[0].partition("%")[0])
+
+
+def _check_deliver(deliver: Address, listen: Address) -> None:
+    """ValueError when the listen socket could never send there, or would send to itself."""
+    if is_unix(deliver) != is_unix(listen):
+        raise ValueError("deliver: must be of the same kind as listen (UDP or UNIX)")
+    if is_unix(deliver):
+        if deliver == listen:
+            raise ValueError("deliver: is listen itself")
+        return
+    to, via = _ip(deliver), _ip(listen)
+    if to.version != via.version:
+        raise ValueError("deliver: must be of the same family as listen (IPv4 or IPv6)")
+    if to.is_unspecified or to.is_multicast or deliver[1] == 0:
+        raise ValueError(f"deliver: {format_address(deliver)} is not one program's address")
+    if via.is_loopback and not to.is_loopback:
+        raise ValueError("deliver: is not loopback, so listen cannot be either")
+    if deliver[1] == listen[1] and (to == via or (via.is_unspecified and to.is_loopback)):
+        raise ValueError("deliver: is listen itself")
 
 
 @frozen(kw_only=True)
@@ -66,14 +86,12 @@ class ForwardSettings:
                 ipaddress.ip_network(network)
             except ValueError:
                 raise ValueError(f"allow_from: {network!r} is not a network") from None
-        if not (is_unix(listen) or self.allow_from or _is_loopback(listen)):
+        if not (is_unix(listen) or self.allow_from or _ip(listen).is_loopback):
             raise ValueError(
                 f"listen: {self.listen} is not loopback; allow_from must say who may send"
             )
         if self.deliver is not None:
-            deliver = parse_place(self.deliver, "deliver")
-            if is_unix(deliver) != is_unix(listen):
-                raise ValueError("deliver: must be of the same kind as listen (UDP or UNIX)")
+            _check_deliver(parse_place(self.deliver, "deliver"), listen)
         if not 0 < self.flow_idle <= 86400:
             raise ValueError("flow_idle: must be greater than 0")
 
@@ -139,23 +157,35 @@ class Forward:
         return f"unix:{local[0]}" if is_unix(local) else format_address(local)
 
     def _local_batch(self, _port: Port, batch: Batch) -> None:
-        now = self.now()
-        payloads: list[bytes] = []
+        flow, now = self._flow, self.now()
+        payloads = [data for data, source, _tos in batch if source == flow]
+        if len(payloads) < len(batch):
+            payloads = self._pick(batch, now)
+        if not payloads:
+            return
+        self._flow_at = now
+        counters, count = self.counters, len(payloads)
+        counters.accepted += count
+        handed = 0
+        try:
+            handed = self.path_send(payloads)
+        finally:
+            counters.handed += handed
+            if handed < count:
+                counters.dropped_out["path"] += count - handed
+
+    def _pick(self, batch: Batch, now: float) -> list[bytes]:
+        """What may pass of a batch from several senders, or from a new one."""
+        payloads = []
         for data, source, _tos in batch:
             if source == self._flow or self._take_flow(source, now):
                 self._flow_at = now  # at once: the next of this batch may be another sender
                 payloads.append(data)
-        if not payloads:
-            return
-        self.counters.accepted += len(payloads)
-        handed = self.path_send(payloads)
-        self.counters.handed += handed
-        if handed < len(payloads):
-            self.counters.dropped_out["path"] += len(payloads) - handed
+        return payloads
 
     def _take_flow(self, source: Address, now: float) -> bool:
         """Whether *source* may speak; the first one owns the flow while it does."""
-        if not self._allowed(source):
+        if not self._allowed(source) or self._is_us(source):
             self.counters.refused["foreign-sender"] += 1
             return False
         if self._deliver is not None and source == self._deliver:
@@ -167,22 +197,37 @@ class Forward:
         self._flow = source
         return True
 
+    def _is_us(self, source: Address) -> bool:
+        """What we sent ourselves would go round for ever."""
+        return self._port is not None and source == self._port.local
+
     def _allowed(self, source: Address) -> bool:
         if not self._networks:
             return True  # the kernel lets only loopback and the path's permissions through
-        address = ipaddress.ip_address(source[0].partition("%")[0])
+        address = _ip(source)
         return any(
             address.version == network.version and address in network for network in self._networks
         )
 
     def deliver_from_path(self, payloads: Sequence[bytes]) -> None:
         """Hand what the path brought to the local program."""
-        self.counters.received += len(payloads)
+        counters, count, port = self.counters, len(payloads), self._port
+        counters.received += count
         target = self._deliver or self._flow
-        if self._port is None or target is None or not target[0]:
-            self.counters.dropped_in["no-flow"] += len(payloads)
+        if port is None or target is None or not target[0]:
+            counters.dropped_in["no-flow"] += count
             return
-        delivered = self._port.send([(payload, target, 0) for payload in payloads])
-        self.counters.delivered += delivered
-        if delivered < len(payloads):
-            self.counters.dropped_in["send-error"] += len(payloads) - delivered
+        ours = port.counters
+        too_long, would_block = ours.too_long, ours.would_block
+        delivered = port.send([(payload, target, 0) for payload in payloads])
+        counters.delivered += delivered
+        lost = count - delivered
+        if lost:
+            too_long, would_block = ours.too_long - too_long, ours.would_block - would_block
+            counters.dropped_in += Counter(
+                {
+                    "too-long": too_long,
+                    "would-block": would_block,
+                    "send-error": lost - too_long - would_block,
+                }
+            )
