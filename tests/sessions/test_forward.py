@@ -148,7 +148,6 @@ class FlowTests(SynchronousTestCase):
             desk.receive((source, 0))
             self.assertEqual(desk.forward.counters.accepted, 1, source)
 
-
     def test_what_we_sent_ourselves_is_not_sent_again(self) -> None:
         desk = Desk(listen=f"{HOST}:7000")
         desk.receive((HOST, 7000))
@@ -198,14 +197,13 @@ class DeliverTests(SynchronousTestCase):
 
     def test_why_the_socket_did_not_take_it_is_counted(self) -> None:
         desk = Desk(deliver="127.0.0.1:9000")
-        port = desk.port
 
-        def send(batch: Batch) -> int:
+        def send(port: FakePort, batch: Batch) -> int:
             port.counters.too_long += 1
             port.counters.would_block += 1
             return 1
 
-        self.patch(port, "send", send)
+        self.patch(FakePort, "send", send)
         desk.forward.deliver_from_path([b"a", b"b", b"c", b"d"])
         self.assertEqual(
             desk.forward.counters.dropped_in, {"too-long": 1, "would-block": 1, "send-error": 1}
