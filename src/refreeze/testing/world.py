@@ -1,0 +1,109 @@
+"""A virtual world: daemons built by service.py on a fake network, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from refreeze.config import DaemonSettings
+from refreeze.service import Daemon, Process
+from refreeze.testing.hosts import FakeHost
+from refreeze.testing.network import FakeNetwork
+from refreeze.testing.programs import EchoProgram, LocalProgram
+from refreeze.testing.randomness import SeededRandom
+from refreeze.testing.reactor import VirtualReactor
+
+Emit = Callable[[str, dict[str, Any]], None]
+_Program = TypeVar("_Program", LocalProgram, EchoProgram)
+
+STOP_LIMIT = 60.0
+"""Virtual seconds that everything has to stop."""
+
+
+@define(eq=False, repr=False)
+class VirtualWorld:
+    """I hold what a simulation consists of, and end it without leaving anything behind.
+
+    Port factory, clock and randomness are mine; everything else is what production runs. Each
+    host is a process of its own, with its own scheduler and its own stream of randomness.
+    """
+
+    seed: int | str
+    reactor: VirtualReactor = field(factory=VirtualReactor, kw_only=True)
+    random: SeededRandom = field(init=False)
+    network: FakeNetwork = field(init=False)
+    processes: dict[str, Process] = field(factory=dict, init=False)
+    daemons: list[Daemon] = field(factory=list, init=False)
+    programs: list[LocalProgram | EchoProgram] = field(factory=list, init=False)
+    _lives: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.random = SeededRandom(self.seed)
+        self.network = FakeNetwork(self.reactor, self.seed)
+
+    def process(self, host: FakeHost) -> Process:
+        """What all daemons on *host* share."""
+        process = self.processes.get(host.name)
+        if process is None:
+            self._lives += 1
+            process = self.processes[host.name] = Process(
+                reactor=self.reactor.on(host.name),
+                random=self.random.child(f"process/{host.name}/{self._lives}"),
+                ports=host.factory,
+                wall=self.reactor.wall,
+                boottime=self.reactor.boottime,
+            )
+        return process
+
+    def daemon(
+        self, host: FakeHost, settings: DaemonSettings, listeners: Sequence[Emit] = ()
+    ) -> Daemon:
+        """A daemon on *host*, not started."""
+        made = Daemon(process=self.process(host), settings=settings, listeners=list(listeners))
+        self.daemons.append(made)
+        return made
+
+    def run(self, program: _Program) -> _Program:
+        """Start *program*, and stop it with the world."""
+        program.start()
+        self.programs.append(program)
+        return program
+
+    def kill(self, host: FakeHost) -> None:
+        """End the process of all daemons on *host*, as SIGKILL does: they do nothing more.
+
+        Its sockets are closed by the kernel. New daemons there are a new process.
+        """
+        process = self.processes.pop(host.name)
+        for daemon in [each for each in self.daemons if each.process is process]:
+            self.daemons.remove(daemon)
+            for port in list(daemon.mux.ports.values()):
+                port.close()
+            for session in daemon.supervisor.sessions.values():
+                session.forward.stop()
+            daemon.store.close()
+        process.reactor.kill()
+
+    def stop(self) -> Sequence[IDelayedCall]:
+        """Stop all programs and daemons; returns the calls that somebody left behind."""
+        for program in self.programs:
+            program.stop()
+        waiting: list[Deferred[Any]] = []
+        for daemon in reversed(self.daemons):
+            if daemon.running:
+                waiting.append(daemon.stopService())
+        for each in waiting:
+            each.addErrback(_log_failure)
+        self.reactor.run_until(lambda: all(each.called for each in waiting), STOP_LIMIT)
+        for process in self.processes.values():
+            process.scheduler.stop()
+        self.reactor.advance(0.0)
+        return self.reactor.getDelayedCalls()
+
+
+def _log_failure(failure: Any) -> None:
+    VirtualReactor._log.failure("a daemon did not stop", failure)
