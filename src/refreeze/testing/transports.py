@@ -108,6 +108,7 @@ class VirtualTransport:
     _on_way: int = field(default=0, init=False)
     _push_planned: bool = field(default=False, init=False)
     _half_closing: bool = field(default=False, init=False)
+    _aborting: bool = field(default=False, init=False)
     _write_closed: bool = field(default=False, init=False)
     _read_closed: bool = field(default=False, init=False)
     _reading: bool = field(default=True, init=False)
@@ -148,7 +149,7 @@ class VirtualTransport:
     def abortConnection(self) -> None:
         """See ITCPTransport."""
         if not self.disconnected:
-            self.disconnecting = self._half_closing = True
+            self.disconnecting = self._half_closing = self._aborting = True
             self._reading = False
             self._out.clear()
             self._at(0.0, self._abort)
@@ -287,7 +288,7 @@ class VirtualTransport:
     def _push(self) -> None:
         """What a kernel would take now goes on its way."""
         self._push_planned = False
-        if self.disconnected:
+        if self.disconnected or self._aborting:
             return
         if self._out and self.other.disconnected:
             self._at(self._streams.delay, self.lost, failure(ConnectionLost))
