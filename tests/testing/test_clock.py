@@ -76,6 +76,13 @@ class ClockTests(SynchronousTestCase):
         self.assertRaises(NeverHappened, self.clock.run_until, lambda: False, 3.0)
         self.assertEqual(self.clock.seconds(), 3.0)
 
+    def test_a_delay_too_short_for_a_float_still_lets_time_pass(self) -> None:
+        clock, times = VirtualClock(1000.0), []
+        clock.callLater(1e-17, lambda: times.append(clock.seconds()))
+        clock.advance(1.0)
+        self.assertGreater(times[0], 1000.0)
+        self.assertLess(times[0], 1000.001)
+
     def test_time_that_stands_still_is_an_error_and_not_a_hang(self) -> None:
         self.patch(clock, "MAX_AT_ONE_INSTANT", 100)
 

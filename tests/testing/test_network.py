@@ -82,6 +82,17 @@ class PortTests(Case):
         self.hosts["alice"].send_error = None
         self.assertEqual(self.alice.send(BOB), 1)
 
+    def test_a_suspended_host_neither_sends_nor_receives(self) -> None:
+        self.hosts["alice"].suspend(5.0)
+        self.assertEqual(self.alice.send(BOB), 0)
+        self.bob.send(ALICE)
+        self.clock.advance(5.0)
+        self.assertEqual(self.alice.heard, [])
+        self.assertEqual(self.network.log.of(host="bob")[0].detail, "asleep")
+        self.bob.send(ALICE)
+        self.clock.advance(1.0)
+        self.assertEqual(len(self.alice.heard), 1)
+
     def test_what_arrives_before_there_is_a_receiver_waits(self) -> None:
         port = self.hosts["bob"].factory.open_udp(BOB[0], 6000)
         self.alice.send((BOB[0], 6000), b"a")

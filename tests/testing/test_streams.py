@@ -376,6 +376,16 @@ class OutageTests(StreamCase):
         self.assertEqual(server.lines[0][0], b"late")
         self.successResultOf(waiting)
 
+    def test_streams_of_a_suspended_host_wait_for_it(self) -> None:
+        alice = self.reactor.on("alice")
+        client, server = self.connected(alice)
+        alice.suspend(5.0)
+        server.sendLine(b"good morning")
+        self.reactor.advance(4.9)
+        self.assertEqual(client.lines, [])
+        self.reactor.advance(0.2)
+        self.assertEqual(client.lines[0][0], b"good morning")
+
     def test_only_one_place_or_one_host_is_cut(self) -> None:
         alice, bob = self.reactor.on("alice"), self.reactor.on("bob")
         self.listen(self.reactor.on("hub"))
@@ -439,14 +449,23 @@ class ReactorTests(SynchronousTestCase):
         self.assertEqual(seen, ["running", "before", "after"])
         self.assertFalse(reactor.running)
 
-    def test_a_suspend_moves_the_clocks_that_count_it(self) -> None:
-        reactor = VirtualReactor()
-        wall = reactor.wall()
-        reactor.advance(1.0)
-        reactor.suspend(100.0)
-        self.assertEqual(reactor.seconds(), 1.0)
-        self.assertEqual(reactor.boottime(), 101.0)
-        self.assertEqual(reactor.wall() - wall, 101.0)
+    def test_a_suspended_host_stands_still_while_the_world_goes_on(self) -> None:
+        """T37: CLOCK_MONOTONIC stops, CLOCK_BOOTTIME and the wall clock do not."""
+        world, fired = VirtualReactor(), []
+        alice, bob = world.on("alice"), world.on("bob")
+        wall = alice.wall()
+        for name, reactor in (("alice", alice), ("bob", bob)):
+            reactor.callLater(2.0, fired.append, name)
+        world.advance(1.0)
+        alice.suspend(10.0)
+        self.assertRaises(ValueError, alice.suspend, 1.0)
+        world.advance(5.0)
+        self.assertEqual((alice.seconds(), bob.seconds(), fired), (1.0, 6.0, ["bob"]))
+        world.advance(5.5)
+        self.assertEqual((alice.seconds(), alice.boottime(), fired), (1.5, 11.5, ["bob"]))
+        self.assertEqual(alice.wall() - wall, 11.5)
+        world.advance(0.5)
+        self.assertEqual(fired, ["bob", "alice"])
 
     def test_protocols_are_told_nothing_before_they_are_connected(self) -> None:
         """A server that greets at once is heard, although the client connects later."""

@@ -231,6 +231,19 @@ class WorldTests(SynchronousTestCase):
             story.flowing()
             self.end(story)
 
+    def test_a_host_that_slept_restarts_when_it_wakes(self) -> None:
+        """T37: nothing expires at once for everybody; the gap itself is the cause."""
+        story = Story()
+        story.connect()
+        story.world.suspend(story.hosts["alice"], 120.0)
+        story.world.reactor.advance(121.0)
+        causes = [fields["cause"] for fields in story.of("alice", "round.start")]
+        self.assertGreater(len(causes), 1, causes)
+        story.world.reactor.advance(1.0)
+        story.connect(60.0)
+        story.flowing()
+        self.end(story)
+
     def test_hours_pass_in_moments(self) -> None:
         """An idle hour is a few thousand wake-ups."""
         story = Story()

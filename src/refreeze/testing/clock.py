@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
+from math import inf, nextafter
 from typing import Any, ClassVar, Final, TypeAlias
 
 from attrs import define, field
@@ -114,7 +115,11 @@ class VirtualClock:
         """Call *callable* after *delay* virtual seconds (0: in a turn of its own)."""
         if not delay >= 0:
             raise ValueError(f"a call {delay} seconds from now is in the past")
-        call = VirtualCall(self, self._now + delay, callable, args, kwargs)
+        at = self._now + delay
+        if delay > 0 and at == self._now:
+            # Too short to be told from now, but time has to pass, or who waits for it spins.
+            at = nextafter(at, inf)
+        call = VirtualCall(self, at, callable, args, kwargs)
         self.push(call)
         return call
 

@@ -104,10 +104,11 @@ class FakePort:
     def send(self, batch: Batch) -> int:
         """See :class:`~refreeze.net.port.Port`."""
         counters = self.counters
-        if self.closed or self.broken is not None or self.host.send_error is not None:
+        host = self.host
+        if self.closed or self.broken is not None or host.send_error is not None or host.asleep:
             counters.send_errors += len(batch)
             return 0
-        handed, size, network = 0, 0, self.host.network
+        handed, size, network = 0, 0, host.network
         begin, count = 0, len(batch)
         while begin < count:
             remote = batch[begin][1]
@@ -173,6 +174,8 @@ class FakeHost:
     """An errno: while set, nothing leaves any port, as behind a firewall of its own (EPERM)."""
     interfaces: dict[str, Interface] = field(factory=dict, init=False)
     """By address."""
+    wakes_at: float = field(default=0.0, init=False)
+    """Until then nothing arrives here and nothing leaves: it is suspended."""
     _ports: dict[Address, FakePort] = field(factory=dict, init=False)
     _next: int = field(default=FIRST_EPHEMERAL, init=False)
 
@@ -180,6 +183,18 @@ class FakeHost:
     def factory(self) -> FakePortFactory:
         """A PortFactory for programs on this host."""
         return FakePortFactory(self)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it is suspended."""
+        return self.network.clock.seconds() < self.wakes_at
+
+    def suspend(self, seconds: float) -> None:
+        """Nothing arrives, leaves, or is sent by a local program for so long.
+
+        This is the network's side; :meth:`VirtualWorld.suspend` also stops its clocks.
+        """
+        self.wakes_at = self.network.clock.seconds() + seconds
 
     # Addresses
 

@@ -261,8 +261,8 @@ class FakeNetwork:
                 self._over(flight, Fate.NAT_DROPPED, internal, payloads)
                 return
             local, place = internal, place.inside.find(internal[0])
-        if place is None:
-            self._over(flight, Fate.NO_SUCH_HOST, "", payloads)
+        if place is None or place.host.asleep:
+            self._over(flight, Fate.NO_SUCH_HOST, "asleep" if place else "", payloads)
             return
         if self._blackholes and self._swallowed(flight, place, local, len(payloads), now):
             self._over(flight, Fate.BLACKHOLED, "", payloads, local)

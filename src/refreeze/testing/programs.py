@@ -140,7 +140,8 @@ class LocalProgram:
         return self.host.network.clock.seconds()
 
     def _tick(self) -> None:
-        self.send()
+        if not self.host.asleep:
+            self.send()
         self._in_time += 1
         # Counted from the beginning, so that rounding does not add up.
         at = self._began + self._in_time / self.rate

@@ -129,8 +129,6 @@ class VirtualReactor(VirtualClock, _Streaming, _Core):
     name: str | None = field(default=None, init=False)
     credentials: Credentials = field(default=ROOT, init=False)
     running: bool = field(default=True, init=False)
-    slept: float = field(default=0.0, init=False)
-    """Seconds of suspend so far."""
     _triggers: dict[int, tuple[str, str, Callable[[], object]]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -142,27 +140,25 @@ class VirtualReactor(VirtualClock, _Streaming, _Core):
 
     def wall(self) -> float:
         """Unix time."""
-        return WALL_BEGIN + self.slept + self.seconds()
-
-    def boottime(self) -> float:
-        """CLOCK_BOOTTIME: suspends included."""
-        return self.slept + self.seconds()
-
-    def suspend(self, seconds: float) -> None:
-        """Everything sleeps that long: the clocks that count it jump, timers do not notice."""
-        self.slept += seconds
+        return WALL_BEGIN + self.seconds()
 
 
 @implementer(IReactorTime, IReactorUNIX, IReactorTCP)
 @define(eq=False, repr=False)
 class HostReactor(_Streaming, _Core):
-    """One host's face of a :class:`VirtualReactor`: the same time, its own name on streams."""
+    """One host's face of a :class:`VirtualReactor`: its own name on streams, its own sleep.
+
+    Its clock is the world's CLOCK_MONOTONIC, which stands still while the host is suspended.
+    """
 
     world: VirtualReactor
     name: str | None
     credentials: Credentials = ROOT
     running: bool = field(default=True, init=False)
     killed: bool = field(default=False, init=False)
+    slept: float = field(default=0.0, init=False)
+    """Seconds of suspend, up to the end of the current one."""
+    _wakes_at: float = field(default=0.0, init=False)
     streams: Streams = field(init=False)
     _triggers: dict[int, tuple[str, str, Callable[[], object]]] = field(factory=dict, init=False)
 
@@ -189,7 +185,28 @@ class HostReactor(_Streaming, _Core):
 
     def seconds(self) -> float:
         """See IReactorTime."""
-        return self.world._now
+        return max(self.world.seconds(), self._wakes_at) - self.slept
+
+    def boottime(self) -> float:
+        """CLOCK_BOOTTIME: suspends included."""
+        return self.world.seconds()
+
+    def wall(self) -> float:
+        """Unix time."""
+        return self.world.wall()
+
+    def suspend(self, seconds: float) -> None:
+        """Stand still for *seconds*: no timer fires, and streams are silent."""
+        now = self.world.seconds()
+        if now < self._wakes_at:
+            raise ValueError("it is suspended already")
+        self._wakes_at = now + seconds
+        self.slept += seconds
+        for call in self.world.getDelayedCalls():
+            if call.owner is self:
+                call.delay(seconds)
+        outage = self.streams.cut(host=self.name, silent=True)
+        self.world.run_at(self._wakes_at, outage.restore)
 
     def getDelayedCalls(self) -> Any:
         """See IReactorTime: those of the whole world."""

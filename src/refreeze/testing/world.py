@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IDelayedCall
 from refreeze.config import DaemonSettings
 from refreeze.service import Daemon, Process
 from refreeze.testing.hosts import FakeHost
+from refreeze.testing.links import LinkSettings
+from refreeze.testing.log import DatagramLog
 from refreeze.testing.network import FakeNetwork
 from refreeze.testing.programs import EchoProgram, LocalProgram
 from refreeze.testing.randomness import SeededRandom
@@ -33,7 +35,10 @@ class VirtualWorld:
     """
 
     seed: int | str
-    reactor: VirtualReactor = field(factory=VirtualReactor, kw_only=True)
+    link: LinkSettings = field(factory=LinkSettings, kw_only=True)
+    """What every way between two hosts is like, at first."""
+    log: DatagramLog = field(factory=DatagramLog, kw_only=True)
+    reactor: VirtualReactor = field(factory=VirtualReactor, init=False)
     random: SeededRandom = field(init=False)
     network: FakeNetwork = field(init=False)
     processes: dict[str, Process] = field(factory=dict, init=False)
@@ -43,19 +48,20 @@ class VirtualWorld:
 
     def __attrs_post_init__(self) -> None:
         self.random = SeededRandom(self.seed)
-        self.network = FakeNetwork(self.reactor, self.seed)
+        self.network = FakeNetwork(self.reactor, self.seed, default_link=self.link, log=self.log)
 
     def process(self, host: FakeHost) -> Process:
         """What all daemons on *host* share."""
         process = self.processes.get(host.name)
         if process is None:
             self._lives += 1
+            reactor = self.reactor.on(host.name)
             process = self.processes[host.name] = Process(
-                reactor=self.reactor.on(host.name),
+                reactor=reactor,
                 random=self.random.child(f"process/{host.name}/{self._lives}"),
                 ports=host.factory,
-                wall=self.reactor.wall,
-                boottime=self.reactor.boottime,
+                wall=reactor.wall,
+                boottime=reactor.boottime,
             )
         return process
 
@@ -87,6 +93,13 @@ class VirtualWorld:
                 session.forward.stop()
             daemon.store.close()
         process.reactor.kill()
+
+    def suspend(self, host: FakeHost, seconds: float) -> None:
+        """*host* sleeps while the world goes on; its CLOCK_BOOTTIME shows it when it wakes."""
+        host.suspend(seconds)
+        process = self.processes.get(host.name)
+        if process is not None:
+            process.reactor.suspend(seconds)
 
     def stop(self) -> Sequence[IDelayedCall]:
         """Stop all programs and daemons; returns the calls that somebody left behind."""
