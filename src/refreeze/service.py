@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -20,13 +20,14 @@ from refreeze.control import Commands, ControlServer, EventLog
 from refreeze.ice import PROFILES, CheckBucket
 from refreeze.metrics import exposition, site
 from refreeze.net.faults import FaultyPortFactory
-from refreeze.net.interfaces import choose_hosts
+from refreeze.net.interfaces import choose_hosts, present_hosts
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.port import PortFactory
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer import PeerEnvironment, RTCCertificate
 from refreeze.sessions.forward import Forward, parse_place
+from refreeze.sessions.network import LocalNetwork
 from refreeze.sessions.session import Session, SessionIdentity
 from refreeze.sessions.settings import SessionSettings
 from refreeze.sessions.store import Store
@@ -56,6 +57,8 @@ class Process:
     ports: PortFactory
     wall: Callable[[], float]
     boottime: Callable[[], float] | None = None
+    on_address_change: Callable[[Callable[[], None]], None] | None = None
+    """Calls back whenever this machine's addresses may have changed; None: nobody knows."""
     scheduler: Scheduler = field(init=False)
     certificate: RTCCertificate = field(init=False)
 
@@ -83,6 +86,7 @@ class Daemon(Service):
     mux: Mux = field(init=False)
     pool: SocketPool = field(init=False)
     supervisor: Supervisor = field(init=False)
+    network: LocalNetwork = field(init=False)
     link: HubLink | None = field(default=None, init=False)
     hub: Hub | None = field(default=None, init=False)
     control_signaling: ControlSignaling = field(init=False)
@@ -106,8 +110,7 @@ class Daemon(Service):
         state = settings.state_dir
         self.store = Store(None if state is None else os.path.join(state, "refreeze.db"))
         self.mux = Mux(process.scheduler.now)
-        hosts = choose_hosts(settings.addresses, process.ports.local_hosts())
-        self.pool = SocketPool(factory, self.mux, hosts, settings.ports)
+        self.pool = SocketPool(factory, self.mux, self._hosts(), settings.ports)
         self.control_signaling = ControlSignaling(
             name=settings.name,
             clock=process.reactor,
@@ -125,8 +128,18 @@ class Daemon(Service):
             deliver_signal=self._deliver_signal,
             reread=self._reread,
             end=self._end,
+            look=self._look_at_network,
             drop_path=self._drop_path if settings.faults else None,
         )
+        self.network = LocalNetwork(
+            pool=self.pool,
+            hosts=self._hosts,
+            sessions=self.supervisor,
+            emit=self.emit,
+            clock=process.reactor,
+        )
+        if process.on_address_change is not None:
+            process.on_address_change(self.network.hint)
         process.scheduler.on_clock_jump(self.supervisor.clock_jumped)
         self.mux.on_port_broken(self._port_broken)
 
@@ -149,6 +162,7 @@ class Daemon(Service):
         if self.settings.hub.connect is not None:
             self.link = self._make_link(self.settings.hub.connect)
             self._start(self.link)
+        self.supervisor.network_up = bool(self.pool.hosts)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
         if self.settings.control.socket is not None or self.settings.control.tcp is not None:
@@ -167,6 +181,7 @@ class Daemon(Service):
     def stopService(self) -> Deferred[Any]:
         """The watchdog first, then bye to the peers, then the links, then the sockets."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        self.network.stop()
         self.supervisor.stop()
         stopping: list[Any] = []
         if self._control is not None:
@@ -188,13 +203,15 @@ class Daemon(Service):
     def _port_broken(self, base: Address, reason: str) -> None:
         """Open the socket again before anybody restarts over a dead one (T35)."""
         self.emit("net.change", {"why": "port-broken", "address": base[0], "errno": reason})
-        self.process.queue_task(lambda: self._replace_port(base))
+        self.process.queue_task(self.network.look)
 
-    def _replace_port(self, base: Address) -> None:
-        if not self.running or self.pool.replace(base) == base:
-            return
-        for session in self.supervisor.sessions.values():
-            session.connection.iceTransport.base_gone(base)
+    def _look_at_network(self) -> None:
+        self.network.hint()
+
+    def _hosts(self) -> Sequence[str]:
+        """The local addresses to use, as they are now."""
+        found = self.process.ports.local_hosts()
+        return present_hosts(choose_hosts(self.settings.addresses, found), found)
 
     def _make_control(self) -> ControlServer:
         places = self.settings.control
@@ -238,6 +255,7 @@ class Daemon(Service):
     def make_session(self, name: str, settings: SessionSettings) -> Session:
         """Compose one session; ValueError when its signaling is not there."""
         process, me = self.process, self.settings.name
+        signaling = self._signaling(settings.signaling)
         lease = self.pool.lease(settings.peer)
 
         def bases() -> list[tuple[str, int]]:
@@ -270,7 +288,7 @@ class Daemon(Service):
                 certificate=process.certificate,
                 bases=bases,
             ),
-            signaling=self._signaling(settings.signaling),
+            signaling=signaling,
             policy=Policy(
                 settings=self.settings.watchdog,
                 random=process.random,
@@ -282,6 +300,7 @@ class Daemon(Service):
             emit=self.emit,
             wall=process.wall,
             random=process.random,
+            released=lambda: self.pool.release(lease),
         )
 
     def _signaling(self, carrier: str) -> Signaling:

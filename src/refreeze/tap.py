@@ -18,6 +18,8 @@ from twisted.python import usage
 
 from refreeze import demo
 from refreeze.config import ConfigError, DaemonSettings, load
+from refreeze.net.netlink import AddressMonitor
+from refreeze.net.scheduler import system_boottime
 from refreeze.net.udp import UdpPortFactory
 from refreeze.service import Daemon, Process
 from refreeze.systemd import Notifier
@@ -50,6 +52,7 @@ class Lifecycle(Service):
 
     reactor: Any
     notifier: Notifier
+    addresses: AddressMonitor
     started: Callable[[], None]
     _ping: Any = field(default=None, init=False)
 
@@ -58,6 +61,7 @@ class Lifecycle(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         # Twisted leaves SIGHUP to kill the process; a daemon must outlive a lost terminal.
         self.reactor.callWhenRunning(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+        self.addresses.start()
         self.reactor.callWhenRunning(self._ready)
 
     def _ready(self) -> None:
@@ -74,6 +78,7 @@ class Lifecycle(Service):
         """Say so, and be silent."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         self.notifier.send("STOPPING=1")
+        self.addresses.stop()
         if self._ping is not None:
             self._ping.cancel()
         self.notifier.close()
@@ -88,12 +93,14 @@ def makeService(options: Options) -> IService:
     # Twisted's clock is the wall clock; a step of it must not move our timers.
     reactor.seconds = time.monotonic
     notifier = Notifier.from_environment(os.environ)
+    addresses = AddressMonitor(reactor)
     process = Process(
         reactor=reactor,
         random=random.SystemRandom(),
         ports=UdpPortFactory(reactor),
         wall=time.time,
-        boottime=_boottime(),
+        boottime=system_boottime,
+        on_address_change=addresses.on_change,
     )
     root: Any = MultiService()  # type: ignore[no-untyped-call]  # Twisted's
     daemons: list[DaemonSettings] = options["settings"]
@@ -103,14 +110,9 @@ def makeService(options: Options) -> IService:
     for settings in daemons:
         reread = None if path is None else partial(load, path)
         root.addService(Daemon(process=process, settings=settings, read_settings=reread))
-    root.addService(Lifecycle(reactor, notifier, _announcer(bool(options["demo"]))))
+    root.addService(Lifecycle(reactor, notifier, addresses, _announcer(bool(options["demo"]))))
     service: IService = root
     return service
-
-
-def _boottime() -> Callable[[], float] | None:
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return None if clock is None else lambda: time.clock_gettime(clock)
 
 
 def _announcer(demonstrating: bool) -> Callable[[], None]:

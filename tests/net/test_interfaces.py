@@ -7,7 +7,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.net.interfaces import AddressSettings, check_pattern, choose_hosts, has_link
+from refreeze.net.interfaces import (
+    AddressSettings,
+    check_pattern,
+    choose_hosts,
+    has_link,
+    present_hosts,
+)
 
 FOUND = [
     ("lo", "127.0.0.1"),
@@ -99,3 +105,11 @@ class LinkTests(SynchronousTestCase):
 
     def test_where_the_kernel_does_not_say(self) -> None:
         self.assertTrue(has_link("eth0", self.root))
+
+
+class PresentTests(SynchronousTestCase):
+    """Addresses given by hand may be away."""
+
+    def test_what_no_interface_has_is_away_but_loopback_never_is(self) -> None:
+        wanted = ["10.1.0.2", "10.1.0.99", "127.0.0.9", "fe80::2%eth0", "fe80::2%wlan0"]
+        self.assertEqual(present_hosts(wanted, FOUND), ["10.1.0.2", "127.0.0.9", "fe80::2%eth0"])

@@ -70,18 +70,40 @@ class LeaseTests(PoolCase):
         self.assertEqual([host for host, _ in lease.bases], [TWO])
         self.assertEqual(self.pool.errors, {ONE: "10.0.0.1:0: Cannot assign requested address"})
 
-    def test_no_address_at_all_is_an_error_of_one_line(self) -> None:
-        self.factory.hosts.clear()
+    def test_no_address_that_can_be_bound_is_an_error_of_one_line(self) -> None:
+        for host in (ONE, TWO):
+            self.factory.refused[host, 0] = errno.EMFILE
         error = self.assertRaises(PoolError, self.pool.lease, "berlin")
         self.assertIn("10.0.0.1:0", str(error))
         self.assertIn("10.0.0.2:0", str(error))
         self.assertNotIn("\n", str(error))
-        self.factory.hosts.append(ONE)
+        self.factory.refused.clear()
         self.assertEqual(self.pool.lease("berlin").index, 0)
 
-    def test_no_address_configured(self) -> None:
+    def test_addresses_that_are_not_there_yet_are_waited_for(self) -> None:
+        """A daemon that starts before its network gets its sockets when that is up."""
+        self.factory.hosts.clear()
+        lease = self.pool.lease("berlin")
+        self.assertEqual(lease.bases, [])
+        self.factory.hosts.append(ONE)
+        self.assertEqual(self.pool.refresh_all(), [])
+        self.assertEqual([host for host, _ in lease.bases], [ONE])
+
+    def test_no_address_at_all_is_waited_for_too(self) -> None:
         pool = SocketPool(self.factory, self.mux, [])
-        self.assertIn("no local address", str(self.assertRaises(PoolError, pool.lease, "berlin")))
+        lease = pool.lease("berlin")
+        self.assertEqual(lease.bases, [])
+        pool.set_hosts([TWO])
+        pool.refresh_all()
+        self.assertEqual([host for host, _ in lease.bases], [TWO])
+
+    def test_what_all_leases_lost_is_said_once(self) -> None:
+        lease, other = self.pool.lease("berlin"), self.pool.lease("oslo")
+        base = lease.bases[0]
+        self.assertIn(base, other.bases)
+        self.port(base).broken = "EBADF"
+        self.factory.refused[base] = errno.EADDRINUSE
+        self.assertEqual(self.pool.refresh_all(), [base])
 
     def test_close_closes_everything(self) -> None:
         self.pool.lease("berlin")

@@ -421,6 +421,15 @@ class KillTests(StreamCase):
         self.assertTrue(server.end.check(ConnectionDone))
         self.assertEqual(server.lines[0][0], b"on its way")
 
+    def test_it_is_killed_while_it_connects(self) -> None:
+        alice = self.reactor.on("alice")
+        self.listen(self.reactor.on("hub"))
+        self.reactor.streams.cut(silent=True)
+        self.connect(alice)
+        self.reactor.advance(1.0)
+        alice.kill()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_its_place_is_free_and_refuses_meanwhile(self) -> None:
         hub: HostReactor = self.reactor.on("hub")
         client, server = self.connected(server=hub)

@@ -72,6 +72,19 @@ def choose_hosts(settings: AddressSettings, found: Iterable[tuple[str, str]]) ->
     return list(hosts)
 
 
+def present_hosts(hosts: Iterable[str], found: Iterable[tuple[str, str]]) -> Sequence[str]:
+    """Those of *hosts* that the machine has now: given by hand, an address may be away.
+
+    All of 127.0.0.0/8 is always there, though no interface names it.
+    """
+    there = {host for _interface, host in found}
+    return [
+        host
+        for host in hosts
+        if host in there or ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    ]
+
+
 def _offerable(address: _IP, settings: AddressSettings) -> bool:
     """RFC 8445 section 5.1.1.1: what a host candidate may be."""
     if address.is_loopback:

@@ -22,9 +22,10 @@ PortRange: TypeAlias = tuple[int, int]
 """First and last port number that may be used; (0, 0) lets the kernel choose."""
 
 ANY_PORT: Final = (0, 0)
-_OF_THE_HOST: Final = frozenset(
-    {errno.EADDRNOTAVAIL, errno.ENODEV, errno.EAFNOSUPPORT, errno.EMFILE, errno.ENFILE}
-)
+_ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.ENODEV})
+"""The address is not there, or not yet (a tentative IPv6 address)."""
+
+_OF_THE_HOST: Final = _ABSENT | {errno.EAFNOSUPPORT, errno.EMFILE, errno.ENFILE}
 """Errors that another port number does not help against."""
 
 _PORT_RANGE: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -70,19 +71,22 @@ class SocketPool:
     ports: PortRange = ANY_PORT
     errors: dict[str, str] = field(factory=dict, init=False)
     """Why a host has no socket, one line each; it is tried again by the next lease or refresh."""
+    _absent: set[str] = field(factory=set, init=False)
     _opened: dict[tuple[str, int], Address] = field(factory=dict, init=False)
     _taken: dict[str, dict[int, Lease]] = field(factory=dict, init=False)
 
     def lease(self, peer: str) -> Lease:
-        """Sockets for one more session to *peer*; PoolError when not one address works."""
+        """Sockets for one more session to *peer*; PoolError when not one address can be bound.
+
+        An address that is not there is no such error: it may come, and :meth:`refresh` tries.
+        """
         taken = self._taken.setdefault(peer, {})
         index = next(number for number in range(len(taken) + 1) if number not in taken)
         lease = taken[index] = Lease(peer, index)
         self.refresh(lease)
-        if not lease.bases:
+        if not lease.bases and not self._absent.issuperset(self.hosts):
             self.release(lease)
-            reasons = "; ".join(self.errors.values())
-            raise PoolError(reasons or "there is no local address to bind")
+            raise PoolError("; ".join(self.errors.values()))
         return lease
 
     def refresh(self, lease: Lease) -> list[Address]:
@@ -95,6 +99,14 @@ class SocketPool:
             bases = [self._base(host, lease.index) for host in self.hosts]
             lease.bases[:] = [base for base in bases if base is not None]
         return [base for base in before if base not in lease.bases]
+
+    def refresh_all(self) -> list[Address]:
+        """:meth:`refresh` every lease; returns the bases that were lost, each once."""
+        lost: dict[Address, None] = {}
+        for taken in list(self._taken.values()):
+            for lease in list(taken.values()):
+                lost |= dict.fromkeys(self.refresh(lease))
+        return list(lost)
 
     def release(self, lease: Lease) -> None:
         """The session is over; its sockets stay for the next one. Idempotent."""
@@ -134,6 +146,7 @@ class SocketPool:
         for host in list(self.errors):
             if host not in self.hosts:
                 del self.errors[host]
+                self._absent.discard(host)
         return gone
 
     def close(self) -> None:
@@ -170,6 +183,7 @@ class SocketPool:
         if port is None:
             return None
         self.errors.pop(host, None)
+        self._absent.discard(host)
         self._mux.add_port(port)
         self._opened[host, index] = port.local
         return port.local
@@ -187,6 +201,8 @@ class SocketPool:
                 return self._factory.open_udp(host, number)
             except OSError as error:
                 reason = error.strerror or str(error)
+                if error.errno in _ABSENT:
+                    self._absent.add(host)
                 if error.errno in _OF_THE_HOST:
                     break
         where = format_address((host, first)) + (f"-{last}" if last != first else "")

@@ -97,6 +97,8 @@ class Session:
     emit: Callable[[str, dict[str, Any]], None]
     wall: Callable[[], float]
     random: Randomness
+    released: Callable[[], None] = lambda: None
+    """Told when the session is closed and needs its sockets no more."""
     book: RoundBook = field(init=False)
     conversation: Conversation = field(init=False)
     connection: RTCPeerConnection = field(init=False)
@@ -173,6 +175,7 @@ class Session:
         self.forward.stop()
         for work in list(self._work):
             work.cancel()
+        self.released()
 
     # The watchdog's time
 

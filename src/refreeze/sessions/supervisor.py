@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeAlias
 
 from attrs import define, field
@@ -48,6 +48,8 @@ class Supervisor:
     """Reads the configuration again; ValueError in one line."""
     end: Callable[[], None]
     """Ends the process, in order."""
+    look: Callable[[], None] = field(default=lambda: None)
+    """Looks soon at the machine's addresses and sockets."""
     drop_path: Callable[[Session, str, float], int] | None = None
     """Injects faults; None when they are not enabled."""
     sessions: dict[str, Session] = field(factory=dict, init=False)
@@ -55,6 +57,8 @@ class Supervisor:
     """Totals of sessions that are closed."""
     started_at: float = field(init=False)
     draining: bool = field(default=False, init=False)
+    network_up: bool = field(default=True, init=False)
+    """Whether there is any local address to use."""
     _waiters: dict[Session, list[tuple[int, Deferred[Record]]]] = field(factory=dict, init=False)
     _handle: Handle = field(init=False)
     _granting: bool = field(default=False, init=False)
@@ -72,6 +76,8 @@ class Supervisor:
         name = session.identity.name
         if name in self.sessions:
             raise OperationError("bad-argument", id=name, hint="a session has that name")
+        if not self.network_up:
+            session.policy.network("down", self.scheduler.now())
         session.start()
         self.sessions[name] = session
         self.storm.session_count(len(self.sessions))
@@ -133,7 +139,7 @@ class Supervisor:
 
     def look_at_network(self) -> None:
         """A session suspects that the network changed: broken sockets are opened again (T35)."""
-        self.emit("net.change", {"why": "send-error"})
+        self.look()
 
     def next_deadline(self) -> float | None:
         """See :class:`~refreeze.net.scheduler.Timed`."""
@@ -162,17 +168,29 @@ class Supervisor:
 
     # What the network brings
 
-    def network_changed(self, change: str) -> None:
-        """A change that touches every session (up, down, major, minor)."""
-        now, spread = self.scheduler.now(), self.storm.network_spread()
+    def all_sessions(self) -> Iterable[Session]:
+        """See :class:`~refreeze.sessions.network.Sessions`."""
+        return list(self.sessions.values())
+
+    def network_spread(self) -> float:
+        """See :class:`~refreeze.sessions.network.Sessions`."""
+        return self.storm.network_spread()
+
+    def network_available(self, available: bool) -> None:
+        """See :class:`~refreeze.sessions.network.Sessions`."""
+        self.network_up = available
+        self.emit("net.up" if available else "net.down", {})
+        now = self.scheduler.now()
+        change = "up" if available else "down"
         for session in self.sessions.values():
-            session.policy.network(change, now, spread=spread)
+            session.policy.network(change, now, spread=self.storm.return_spread())
             session.settle()
 
     def clock_jumped(self, gap: float) -> None:
         """The machine slept (T37)."""
         now, spread = self.scheduler.now(), self.storm.network_spread()
         self.emit("net.change", {"why": "clock-jump", "seconds": round(gap, 1)})
+        self.look()
         for session in self.sessions.values():
             session.policy.clock_jump(gap, now, spread=spread)
             session.settle()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from attrs import define, field
@@ -177,6 +177,7 @@ class FakeHost:
     wakes_at: float = field(default=0.0, init=False)
     """Until then nothing arrives here and nothing leaves: it is suspended."""
     _ports: dict[Address, FakePort] = field(factory=dict, init=False)
+    _watchers: list[Callable[[], None]] = field(factory=list, init=False)
     _next: int = field(default=FIRST_EPHEMERAL, init=False)
 
     @property
@@ -213,6 +214,7 @@ class FakeHost:
             raise ValueError(f"{self.name} has {address} already")
         realm.add(address, added)
         self.interfaces[address] = added
+        self._changed()
         return added
 
     def remove_address(self, address: str) -> None:
@@ -222,6 +224,19 @@ class FakeHost:
         for port in [port for port in self._ports.values() if port.interface is interface]:
             port.broken = "EADDRNOTAVAIL"
             del self._ports[port.local]
+        self._changed()
+
+    def on_address_change(self, callback: Callable[[], None]) -> None:
+        """Call *callback* in a turn of its own after every address that comes or goes."""
+        self._watchers.append(callback)
+
+    def forget_watchers(self) -> None:
+        """The process that watched is dead."""
+        self._watchers.clear()
+
+    def _changed(self) -> None:
+        for watcher in self._watchers:
+            self.network.soon(watcher)
 
     # Ports
 

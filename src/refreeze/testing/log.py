@@ -48,6 +48,8 @@ class LogEntry(NamedTuple):
     fate: Fate
     detail: str
     head: bytes
+    copy: bool
+    """A link made it; its original has an entry of its own."""
 
     def __str__(self) -> str:
         way = f"{self.host} {format_address(self.source)}"

@@ -19,8 +19,8 @@ from refreeze.testing.randomness import SeededRandom
 Place: TypeAlias = FakeHost | str | Address
 """A host, its name, one address (of a host or of a NAT), or one address and port."""
 
-Payload: TypeAlias = tuple[bytes, int]
-"""Datagram and TOS byte."""
+Payload: TypeAlias = tuple[bytes, int, bool]
+"""Datagram, TOS byte, and whether it is a link's second copy."""
 
 _ANYBODY: Final = None
 
@@ -180,7 +180,7 @@ class FakeNetwork:
     def send(self, port: FakePort, remote: Address, items: Batch) -> bool:
         """For ports: send all *items* to *remote*; False when no kernel would."""
         log, now, origin = self.log, self.clock.seconds(), port.host
-        payloads = [(data, tos) for data, _remote, tos in items]
+        payloads = [(data, tos, False) for data, _remote, tos in items]
         flight = Flight(port, None, now, remote, self.public, port.local, None, payloads)
         if port.is_unix or is_loopback(remote[0]):
             if port.is_unix:
@@ -239,8 +239,8 @@ class FakeNetwork:
             if not arrivals:
                 lost.append(payload)
             self.log.duplicated += max(0, len(arrivals) - 1)
-            for at in arrivals:
-                groups.setdefault(at, []).append(payload)
+            for number, at in enumerate(arrivals):
+                groups.setdefault(at, []).append((*payload[:2], number > 0))
         if lost:
             self._over(flight, Fate.LOST, payloads=lost)
         if too_big:
@@ -281,7 +281,7 @@ class FakeNetwork:
             return
         self._over(flight, Fate.DELIVERED, "", payloads, local)
         seen_as = flight.seen_as
-        port.receive([(data, seen_as, tos) for data, tos in payloads])
+        port.receive([(data, seen_as, tos) for data, tos, _copy in payloads])
 
     def _swallowed(
         self, flight: Flight, place: Interface, local: Address, count: int, now: float
@@ -348,7 +348,7 @@ class FakeNetwork:
         if log.limit == 0:
             return
         now, origin = self.clock.seconds(), flight.origin
-        for data, _tos in payloads:
+        for data, _tos, copy in payloads:
             log.add(
                 LogEntry(
                     flight.sent_at,
@@ -362,6 +362,7 @@ class FakeNetwork:
                     fate,
                     detail,
                     data[:HEAD],
+                    copy,
                 )
             )
 

@@ -177,8 +177,7 @@ class Streams:
             if connector.transport is not None:
                 ends += [connector.transport, connector.transport.other]
             if connector.party is party:
-                del self._connecting[connector]
-                connector.state = "disconnected"
+                connector.killed()
         for end in ends:
             if end.party is party:
                 end.killed()
@@ -321,6 +320,11 @@ class VirtualConnector:
         self.transport = here
         there.connected(protocol)
         self._later(self._established)
+
+    def killed(self) -> None:
+        """Its process is no more: nothing of it waits, and its factory hears nothing."""
+        self._over()
+        self.state = "disconnected"
 
     def _established(self, attempt: int) -> None:
         transport = self.transport

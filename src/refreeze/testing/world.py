@@ -62,6 +62,7 @@ class VirtualWorld:
                 ports=host.factory,
                 wall=reactor.wall,
                 boottime=reactor.boottime,
+                on_address_change=host.on_address_change,
             )
         return process
 
@@ -92,6 +93,7 @@ class VirtualWorld:
             for session in daemon.supervisor.sessions.values():
                 session.forward.stop()
             daemon.store.close()
+        host.forget_watchers()
         process.reactor.kill()
 
     def suspend(self, host: FakeHost, seconds: float) -> None:
