@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+# libwebrtc is a peer of tests/interop; without npm its tests are skipped with a reason.
+WRTC := tests/interop/wrtc
+PEERS := $(if $(shell command -v npm),$(WRTC)/node_modules/.installed)
 # The plugin is found and the sources are used in place by a path file: an editable install
 # would leave twisted/plugins out.
 LIBRARY := $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -11,7 +14,7 @@ LIBRARY := $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path(
 demo: $(STAMP)
 	$(VENV)/bin/twistd -n --pidfile= refreeze --demo
 
-test: $(STAMP)
+test: $(STAMP) $(PEERS)
 	PYTHONPATH=. $(VENV)/bin/trial --reporter=text tests
 
 check: $(STAMP)
@@ -30,5 +33,9 @@ $(STAMP): setup.cfg pyproject.toml
 	chmod +x $(VENV)/bin/refreezectl
 	touch $(STAMP)
 
+$(WRTC)/node_modules/.installed: $(WRTC)/package.json
+	cd $(WRTC) && npm install --no-audit --no-fund --no-package-lock --loglevel=error
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .state _trial_temp*
+	rm -rf $(VENV) build dist src/*.egg-info .state _trial_temp* $(WRTC)/node_modules

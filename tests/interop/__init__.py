@@ -1,0 +1,1 @@
+"""Other people's ICE as the judge: each peer is a child process that speaks JSON lines."""

@@ -1,0 +1,217 @@
+"""libwebrtc (@roamhq/wrtc) at the other end of offers and answers.
+
+Its ICE is judged, and its descriptions; its DTLS is not answered yet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import TestCase
+
+from refreeze.jsep import Description, DescriptionType
+from tests.interop.ours import Ours, local
+from tests.interop.peers import Message, Peer, wrtc_peer
+
+PC = "pc"
+
+
+@define(eq=False)
+class Call:
+    """Our peer connection and libwebrtc's."""
+
+    peer: Peer
+    ours: Ours
+    theirs_trickled: int = field(default=0, init=False)
+
+    def ask(self, do: str, **fields: Any) -> Deferred[Message]:
+        """A command to libwebrtc."""
+        return self.peer.ask(do, pc=PC, **fields)
+
+    async def we_offer(self, *, restart: bool = False) -> None:
+        """A whole round, with all candidates in the descriptions."""
+        answer = await self.ask("answer", sdp=await self.ours.offer(restart=restart))
+        await self.ours.answered(answer["sdp"])
+        await self.ours.connected()
+
+    async def they_offer(self, **options: bool) -> None:
+        """A whole round that they begin."""
+        offer = await self.ask("offer", **options)
+        await self.ask("answered", sdp=await self.ours.answer(offer["sdp"]))
+        await self.ours.connected()
+
+    async def trickle_to_us(self) -> None:
+        """Every candidate that libwebrtc told of, up to the end of them."""
+        while True:
+            told = await self.peer.seen("candidate", pc=PC)
+            line = told["candidate"]
+            self.theirs_trickled += line is not None
+            await self.ours.connection.addIceCandidate(line or "", sdpMid=told["mid"] or "0")
+            if line is None:
+                return
+
+    async def trickle_to_them(self) -> None:
+        """Every candidate of ours, and their end."""
+        for candidate in self.ours.candidates:
+            await self.ask("candidate", candidate=candidate.candidate, mid=candidate.sdpMid)
+
+    async def both_connected(self) -> None:
+        """Until libwebrtc says so too."""
+        stats = await self.ask("stats")
+        while not any(pair.get("nominated") for pair in stats["pairs"]):
+            stats = await self.ask("stats")
+
+
+def without_candidates(sdp: str) -> str:
+    """What a description says before anything was gathered."""
+    return "".join(line + "\r\n" for line in sdp.splitlines() if "candidate" not in line)
+
+
+class LibwebrtcTests(TestCase):
+    """Offer, answer, restart, glare, trickle."""
+
+    timeout = 60
+
+    async def call(self) -> Call:
+        ours = Ours(["127.0.0.1"])
+        self.addCleanup(ours.close)
+        return Call(await wrtc_peer(self), ours)
+
+    def run_story(self, story: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(story)
+
+    def credentials(self, call: Call) -> tuple[str, str]:
+        """Our ufrag and theirs, as the descriptions in force have them."""
+        connection = call.ours.connection
+        assert connection.localDescription is not None
+        assert connection.remoteDescription is not None
+        return (
+            local(connection.localDescription.sdp).ufrag,
+            local(connection.remoteDescription.sdp).ufrag,
+        )
+
+    def test_we_offer_and_it_answers(self) -> Deferred[None]:
+        async def story() -> None:
+            call = await self.call()
+            await call.we_offer()
+            await call.both_connected()
+            self.assertTrue(call.ours.route.nominated)
+
+        return self.run_story(story())
+
+    def test_it_offers_and_we_answer(self) -> Deferred[None]:
+        async def story() -> None:
+            call = await self.call()
+            await call.they_offer()
+            await call.both_connected()
+            self.assertTrue(call.ours.route.nominated)
+
+        return self.run_story(story())
+
+    def test_candidates_are_trickled_both_ways(self) -> Deferred[None]:
+        async def story() -> None:
+            call = await self.call()
+            offer = without_candidates(await call.ours.offer())
+            answer = await call.ask("answer", sdp=offer, trickle=True)
+            await call.ours.answered(without_candidates(answer["sdp"]))
+            await call.ours.until(lambda: call.ours.candidates[-1].candidate == "")
+            await gatherResults(
+                [
+                    Deferred.fromCoroutine(call.trickle_to_us()),
+                    Deferred.fromCoroutine(call.trickle_to_them()),
+                ]
+            )
+            await call.ours.connected()
+            await call.both_connected()
+            self.assertGreater(call.theirs_trickled, 0)
+
+        return self.run_story(story())
+
+    def test_we_restart_and_it_restarts_in_turns(self) -> Deferred[None]:
+        """rules 6, 8, 18: new credentials on both sides each time, and connected all along."""
+
+        async def story() -> None:
+            call = await self.call()
+            await call.we_offer()
+            seen = [self.credentials(call)]
+            for turn in range(4):
+                if turn % 2:
+                    await call.we_offer(restart=True)
+                elif turn:
+                    await call.they_offer(iceRestart=True)
+                else:
+                    await call.ask("restartIce")
+                    await call.they_offer()
+                seen.append(self.credentials(call))
+                await call.both_connected()
+            for each in zip(*seen, strict=True):
+                self.assertEqual(len(set(each)), len(seen))
+            self.assertNotIn("failed", call.ours.states)
+            self.assertNotIn("disconnected", call.ours.states)
+
+        return self.run_story(story())
+
+    def test_an_offer_without_a_restart_leaves_ice_as_it_is(self) -> Deferred[None]:
+        """rule 18: the same credentials again, and no new generation."""
+
+        async def story() -> None:
+            call = await self.call()
+            await call.we_offer()
+            before, route = self.credentials(call), call.ours.route
+            await call.they_offer()
+            await call.we_offer()
+            self.assertEqual(self.credentials(call), before)
+            self.assertIs(call.ours.route, route)
+
+        return self.run_story(story())
+
+    def test_both_restart_at_once(self) -> Deferred[None]:
+        """T11: our offer gives way by rollback, theirs is answered; ours is made again."""
+
+        async def story() -> None:
+            call = await self.call()
+            await call.we_offer()
+            before = self.credentials(call)
+            await call.ours.offer(restart=True)
+            theirs = await call.ask("offer", iceRestart=True)
+            await call.ask("answered", sdp=await call.ours.answer(theirs["sdp"]))
+            await call.ours.connected()
+            between = self.credentials(call)
+            await call.we_offer(restart=True)
+            after = self.credentials(call)
+            for ufrags in zip(before, between, after, strict=True):
+                self.assertEqual(len(set(ufrags)), 3)
+
+        return self.run_story(story())
+
+    def test_it_yields_in_glare(self) -> Deferred[None]:
+        """T11: its rollback of its own restart offer leaves our restart the only one."""
+
+        async def story() -> None:
+            call = await self.call()
+            await call.they_offer()
+            await call.ask("offer", iceRestart=True)
+            await call.ask("rollback")
+            await call.we_offer(restart=True)
+            await call.both_connected()
+
+        return self.run_story(story())
+
+    def test_a_restart_offer_that_is_taken_back_changes_nothing(self) -> Deferred[None]:
+        """rules 7, 26, T7: rollback, and the old credentials go on."""
+
+        async def story() -> None:
+            call = await self.call()
+            await call.we_offer()
+            before, route = self.credentials(call), call.ours.route
+            await call.ours.offer(restart=True)
+            rollback = Description(DescriptionType.ROLLBACK)
+            await call.ours.connection.setLocalDescription(rollback)
+            self.assertEqual(self.credentials(call), before)
+            self.assertIs(call.ours.route, route)
+            await call.we_offer(restart=True)
+            await call.both_connected()
+
+        return self.run_story(story())
