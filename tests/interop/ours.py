@@ -177,9 +177,9 @@ class Ours:
     # Faults
 
     def cut(self) -> None:
-        """Drop everything of every pair, both ways, until :meth:`mend`."""
-        for base, remote in self.connection.iceTransport.transport.tuples():
-            assert self.faults.drop(base, remote, inf)
+        """Drop everything that comes and goes, until :meth:`mend`."""
+        for base in self.mux.ports:
+            assert self.faults.drop(base, None, inf)
 
     def mend(self) -> None:
         """Everything gets through again."""

@@ -56,14 +56,14 @@ class LongTests(TestCase):
         """Everything between us is dropped until libwebrtc failed; then one of us restarts."""
         call = Call(await wrtc_peer(self), self.ours("127.0.0.1"))
         await call.we_offer()
-        failed = call.peer.seen("state", state="failed")
+        await call.until(*GOOD)
         call.ours.cut()
+        failed = Deferred.fromCoroutine(call.until("failed"))
         await gatherResults([failed, call.ours.until(lambda: call.ours.state == "failed")])
         call.ours.mend()
-        again = call.peer.seen("state", state="connected")
         if we_restart:
             await call.we_offer(restart=True)
         else:
             await call.they_offer(iceRestart=True)
-        await again
+        await call.until(*GOOD)
         self.assertIn(call.ours.state, GOOD)

@@ -30,6 +30,11 @@ class Call:
         """A command to libwebrtc."""
         return self.peer.ask(do, pc=PC, **fields)
 
+    async def until(self, *states: str) -> None:
+        """Until libwebrtc is in one of these; every change of it is an event."""
+        while (await self.ask("state"))["state"] not in states:
+            await self.peer.seen("state", pc=PC)
+
     async def we_offer(self, *, restart: bool = False) -> None:
         """A whole round, with all candidates in the descriptions."""
         answer = await self.ask("answer", sdp=await self.ours.offer(restart=restart))

@@ -77,6 +77,9 @@ const commands = {
     await pc.addIceCandidate({ candidate, sdpMid: mid })
     return {}
   },
+  async state (pc) {
+    return { state: pc.iceConnectionState }
+  },
   async stats (pc) {
     const found = { pairs: [] }
     for (const report of (await pc.getStats()).values()) {
