@@ -8,7 +8,7 @@ see changes in queued tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, assert_never
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -32,7 +32,9 @@ from refreeze.jsep import (
     EndOfRemoteCandidates,
     Fire,
     ForgetRemote,
+    IceDropped,
     Negotiator,
+    RemoteCredentialsPending,
     StageGeneration,
     StartGeneration,
 )
@@ -44,6 +46,7 @@ from refreeze.peer.icetransport import QueueTask, RTCIceTransport
 from refreeze.sdp import format_candidate
 
 RTCSessionDescription: TypeAlias = Description
+_Result = TypeVar("_Result")
 
 
 @frozen
@@ -84,6 +87,18 @@ def host_candidates(bases: Sequence[Address], ufrag: str) -> list[Candidate]:
         )
         for index, base in enumerate(bases)
     ]
+
+
+def _role_in(effects: Sequence[Effect]) -> IceRole:
+    """Our role in a generation that these effects stage, unless roles are known (rule 42).
+
+    An answer stages and starts at once, and the exchange decides; an offer is only staged, and
+    who offers first controls.
+    """
+    for effect in effects:
+        if isinstance(effect, StartGeneration) and effect.controlling is not None:
+            return IceRole.CONTROLLING if effect.controlling else IceRole.CONTROLLED
+    return IceRole.CONTROLLING
 
 
 @define(eq=False, repr=False)
@@ -138,23 +153,21 @@ class RTCPeerConnection(EventTarget):
 
     def createOffer(self, *, iceRestart: bool = False) -> Deferred[RTCSessionDescription]:
         """An offer; with *iceRestart*, one whose credentials are all new (rule 6)."""
-        return maybeDeferred(self.negotiator.create_offer, ice_restart=iceRestart)
+        return self._operation(lambda: self.negotiator.create_offer(ice_restart=iceRestart))
 
     def createAnswer(self) -> Deferred[RTCSessionDescription]:
         """An answer to the pending remote offer."""
-        return maybeDeferred(self.negotiator.create_answer)
+        return self._operation(self.negotiator.create_answer)
 
     def setLocalDescription(
         self, description: RTCSessionDescription | None = None
     ) -> Deferred[None]:
         """Apply; None creates the offer or answer that the state calls for (rule 12)."""
-        return maybeDeferred(
-            lambda: self._carry_out(self.negotiator.set_local(description), local=True)
-        )
+        return self._operation(lambda: self._carry_out(self.negotiator.set_local(description)))
 
     def setRemoteDescription(self, description: RTCSessionDescription) -> Deferred[None]:
         """Apply the peer's description; an offer in have-local-offer rolls ours back (28)."""
-        return maybeDeferred(lambda: self._carry_out(self.negotiator.set_remote(description)))
+        return self._operation(lambda: self._carry_out(self.negotiator.set_remote(description)))
 
     def addIceCandidate(
         self,
@@ -165,7 +178,7 @@ class RTCPeerConnection(EventTarget):
         usernameFragment: str | None = None,
     ) -> Deferred[None]:
         """A trickled candidate; the empty string ends its generation's (rule 55)."""
-        return maybeDeferred(
+        return self._operation(
             lambda: self._carry_out(
                 self.negotiator.add_remote_candidate(
                     candidate, sdpMid, sdpMLineIndex, usernameFragment
@@ -188,31 +201,47 @@ class RTCPeerConnection(EventTarget):
 
     # Effects
 
-    def _carry_out(self, effects: Sequence[Effect], *, local: bool = False) -> None:
-        starts = any(isinstance(effect, StartGeneration) for effect in effects)
-        for effect in effects:
-            if isinstance(effect, StageGeneration):
-                # Roles are decided by the first exchange: the one who offers first controls.
-                role = IceRole.CONTROLLED if starts else IceRole.CONTROLLING
-                self.iceTransport.stage(effect.local, role)
-                self._gather(effect.local.ufrag)
-            else:
-                self._carry_out_one(effect)
+    def _operation(self, work: Callable[[], _Result]) -> Deferred[_Result]:
+        """One link of the operations chain (webrtc-pc 4.4.1.2); none has to wait for another.
 
-    def _carry_out_one(self, effect: Effect) -> None:
+        The negotiation-needed flag is looked at when it is over, in a task (rules 3 and 5).
+        """
+        needs = self.negotiator.needs
+        needs.operation_began()
+        try:
+            return maybeDeferred(work)
+        finally:
+            needs.operation_ended()
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        role = _role_in(effects)
+        for effect in effects:
+            self._carry_out_one(effect, role)
+
+    def _carry_out_one(self, effect: Effect, role: IceRole) -> None:
         transport = self.iceTransport
-        if isinstance(effect, StartGeneration):
-            transport.start(effect.local_ufrag, effect.remote, lite=effect.remote_lite)
-        elif isinstance(effect, AbandonGeneration):
-            transport.rollback(effect.local_ufrag)
-        elif isinstance(effect, AddRemoteCandidate):
-            transport.add_remote_candidate(effect.remote_ufrag, effect.candidate)
-        elif isinstance(effect, EndOfRemoteCandidates):
-            transport.add_remote_candidate(effect.remote_ufrag, None)
-        elif isinstance(effect, ForgetRemote):
-            transport.forget_remote(effect.remote_ufrag)
-        elif isinstance(effect, Fire):
-            self._fire(effect.event)
+        match effect:
+            case StageGeneration():
+                transport.stage(effect.local, role)
+                self._gather(effect.local.ufrag)
+            case StartGeneration():
+                transport.start(effect.local_ufrag, effect.remote, lite=effect.remote_lite)
+            case AbandonGeneration():
+                transport.rollback(effect.local_ufrag)
+            case AddRemoteCandidate():
+                transport.add_remote_candidate(effect.remote_ufrag, effect.candidate)
+            case EndOfRemoteCandidates():
+                transport.add_remote_candidate(effect.remote_ufrag, None)
+            case ForgetRemote():
+                transport.forget_remote(effect.remote_ufrag)
+            case RemoteCredentialsPending():
+                pass  # Our answer's effects start the generation; candidates until then wait.
+            case IceDropped():
+                pass  # What is in force goes on; the negotiator's next offer restarts (rule 37).
+            case Fire():
+                self._fire(effect.event)
+            case _:
+                assert_never(effect)
 
     def _gather(self, ufrag: str) -> None:
         """Host candidates are known at once, so the description has them before it is sent."""

@@ -465,9 +465,14 @@ class Session:
         except JsepError as error:
             self._refused("answer", error)
             return
-        if record is not None and record.ours:
-            self.policy.round_answered(record.id, self._now())
-            self._settle()
+        if record is None or not record.ours or self.book.current is not record:
+            return
+        transport = self.connection.iceTransport.transport
+        if record.ufrag is not None and transport.find(record.ufrag) is None:
+            self._end_round(RoundOutcome.FAILED, "no-ice")  # rule 37: the next offer restarts
+            return
+        self.policy.round_answered(record.id, self._now())
+        self._settle()
 
     async def _take_candidate(self, envelope: Envelope) -> None:
         init = envelope.candidate
