@@ -251,18 +251,23 @@ class Agent:
 
     # Datagrams in
 
-    def receive(self, message: Message, base: Address, source: Address, now: float) -> None:
-        """A STUN message: a request with our ufrag, or any response."""
+    def receive(self, message: Message, base: Address, source: Address, now: float) -> bool:
+        """A STUN message: a request with our ufrag, or any response.
+
+        False for a request that proved nothing: whoever sent it may be charged for it.
+        """
         self._enter(now)
         if self.state is IceState.CLOSED:
-            return
+            return True
         if message.message_class is MessageClass.REQUEST:
-            self.answers.request(message, base, source, now)
+            if not self.answers.request(message, base, source, now):
+                return False
         elif message.message_class is MessageClass.INDICATION:
             self.keeper.heard(base, source, now)
         else:
             self.checks.response(message, base, source, now)
         self.checks.run(now)
+        return True
 
     def data_received(
         self, base: Address, source: Address, now: float, size: int = 0, count: int = 1

@@ -73,19 +73,21 @@ class Answers:
     _errors: CheckBucket | None = None
     _rebound: tuple[Address, Address] | None = None
 
-    def request(self, message: Message, base: Address, source: Address, now: float) -> None:
-        """A Binding request whose USERNAME begins with our ufrag."""
+    def request(self, message: Message, base: Address, source: Address, now: float) -> bool:
+        """A request whose USERNAME begins with our ufrag; False when it is not the peer's."""
         agent = self.agent
         key = agent.local_key
         if message.method != Method.BINDING:
-            return
+            return False
         if not (message.has_integrity or message.has_integrity_sha256):
             self.counters.bad_request += 1
             self._refuse(message, base, source, now, 400)
-        elif not message.verify(key):
+            return False
+        if not message.verify(key):
             self.counters.unauthenticated += 1
             self._refuse(message, base, source, now, 401)
-        elif message.unknown_required:
+            return False
+        if message.unknown_required:
             self.counters.unknown_attribute += 1
             self._refuse(message, base, source, now, 420, key)
         elif message.priority is None:
@@ -95,6 +97,7 @@ class Answers:
             data = encode_success(message.transaction_id, source, key)
             agent.send(Transmit(base, source, data, None))
             self._accepted(message, message.priority, base, source, now)
+        return True
 
     def _refuse(
         self,

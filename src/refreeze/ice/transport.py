@@ -344,17 +344,21 @@ class Transport:
 
     # Datagrams
 
-    def receive(self, message: Message, base: Address, source: Address, now: float) -> None:
-        """A STUN message that the mux routed here: by ufrag, or by transaction."""
+    def receive(self, message: Message, base: Address, source: Address, now: float) -> bool:
+        """A STUN message that the mux routed here: by ufrag, or by transaction.
+
+        False for a request that proved nothing: nothing came of it, and the mux may charge it.
+        """
         if message.message_class is MessageClass.REQUEST:
             username = message.username or ""
             generation = self.find(username.partition(":")[0])
-            if generation is not None:
-                generation.agent.receive(message, base, source, now)
+            if generation is not None and not generation.agent.receive(message, base, source, now):
+                return False
         else:
             for generation in self.generations():
                 generation.agent.receive(message, base, source, now)
         self._settle(now)
+        return True
 
     def data_received(
         self, base: Address, source: Address, now: float, size: int, count: int

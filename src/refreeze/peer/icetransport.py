@@ -163,7 +163,8 @@ class RTCIceTransport(EventTarget):
         self, message: Message, port_base: Address, source: Address, now: float
     ) -> None:
         """A STUN message for one of the generations."""
-        self.transport.receive(message, port_base, source, now)
+        if not self.transport.receive(message, port_base, source, now):
+            self.mux.unauthenticated(source, now)
         self.flush()
 
     def data_received(

@@ -1,0 +1,1 @@
+"""A flood of bad packets beside many live sessions, on real sockets."""
