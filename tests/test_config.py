@@ -8,6 +8,7 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.config import MAX_FILE, ConfigError, load
+from refreeze.control import Role
 
 BASE = """
 name = "alice"
@@ -88,10 +89,70 @@ class HostileConfigTests(SynchronousTestCase):
         error = self.refused(f"{BASE}[ice]\nliveness = 'fast'\n")
         self.assertTrue(error.startswith("ice.liveness: "), error)
 
-    def test_a_pattern_that_is_none_names_its_section(self) -> None:
+    def test_a_pattern_that_is_none_names_its_key(self) -> None:
         for line in ('include = ["1/2"]', 'exclude = [""]', 'addresses = ["x"]'):
             error = self.refused(f"{BASE}[network]\n{line}\n")
-            self.assertTrue(error.startswith("network: "), error)
+            key = line.partition(" ")[0]
+            self.assertTrue(error.startswith(f"network.{key}: "), error)
+
+    def test_places_are_checked_before_anything_listens(self) -> None:
+        long = "/" + "x" * 107
+        for section, line, start in (
+            ("hub", 'serve = "tcp:192.0.2.1:1"', "hub.serve: "),
+            ("hub", 'serve = "tcp:127.0.0.1:7810"', "hub.cookie: "),
+            ("hub", 'serve = "tcp:127.0.0.1:0000007810"', "hub.serve: "),
+            ("hub", 'serve = "/run/hub.sock"', "hub.serve: "),
+            ("hub", f'serve = "unix:{long}"', "hub.serve: "),
+            ("control", f'socket = "{long}"', "control.socket: "),
+            ("control", 'socket = "control.sock"', "control.socket: "),
+            ("control", 'tcp = "0.0.0.0:7811"\ncookie = "/c"', "control.tcp: "),
+            ("control", 'tcp = "127.0.0.1:65536"\ncookie = "/c"', "control.tcp: "),
+            ("metrics", 'listen = "9464"', "metrics.listen: "),
+            ("metrics", 'listen = "localhost:9464"', "metrics.listen: "),
+        ):
+            text = (
+                BASE.replace("[hub]", f"[hub]\n{line}")
+                if section == "hub"
+                else (f"{BASE}[{section}]\n{line}\n")
+            )
+            error = self.refused(text)
+            self.assertTrue(error.startswith(start), error)
+
+    def test_roles_are_of_users_and_groups_that_exist(self) -> None:
+        for line, start in (
+            ('users = { "no-such-user" = "admin" }', "control.users: this machine"),
+            ('groups = { root = "king" }', "control.groups: one of none, observer"),
+            ("users = { root = 1 }", "control.users.root: must be a string"),
+            ('others = "all"', "control.others: one of none"),
+        ):
+            error = self.refused(f"{BASE}[control]\n{line}\n")
+            self.assertTrue(error.startswith(start), error)
+        path = self.mktemp()
+        with open(path, "w") as file:
+            file.write(f'{BASE}[control]\nusers = {{ "4711" = "operator" }}\nothers = "none"\n')
+        access = load(path).control.access()
+        self.assertEqual(access.role(4711, ()), Role.OPERATOR)
+        self.assertEqual(access.role(4712, ()), Role.NONE)
+
+    def test_names_can_stand_in_an_envelope(self) -> None:
+        for old, new, start in (
+            ('"alice"', '""', "name: "),
+            ('"alice"', '"al ice"', "name: "),
+            ('"bob"', '""', "sessions.b.peer: "),
+            ("sessions.b]", 'sessions."b b"]', "sessions.b b: a session's name"),
+        ):
+            error = self.refused(BASE.replace(old, new))
+            self.assertTrue(error.startswith(start), error)
+
+    def test_two_sessions_cannot_listen_at_one_place(self) -> None:
+        text = BASE + 'listen = "127.0.0.1:7001"\n'
+        text += '[sessions.c]\npeer = "carol"\nprotect = "none"\nlisten = "127.0.0.1:7001"\n'
+        self.assertEqual(self.refused(text), "sessions.c.listen: sessions.b listens there")
+        for listen in ("127.0.0.1:0", "127.0.0.1:7002"):
+            path = self.mktemp()
+            with open(path, "w") as file:
+                file.write(text.replace("127.0.0.1:7001", listen, 1))
+            load(path)
 
     def test_contradictions_are_refused(self) -> None:
         for text, start in (

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import tomllib
+from typing import Any
 
+from attrs import fields
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.config import ConfigError, load
+from refreeze.config import ConfigError, ControlPlaces, HubSettings, MetricsSettings, load
+from refreeze.ice import AgentSettings
+from refreeze.net.interfaces import AddressSettings
+from refreeze.sessions.forward import ForwardSettings
+from refreeze.sessions.settings import SessionSettings
+from refreeze.watchdog import PolicySettings, StormSettings
 
 GOOD = """
 name = "alice"
@@ -53,6 +62,51 @@ class ConfigErrorTests(SynchronousTestCase):
         text = "".join(line for line in lines if "=" in line or line.startswith("["))
         text = text.replace('"192.0.2.10"', '"127.0.0.1"')
         self.assertEqual(load(self.write(text)).sessions["bob"].offerer, "alice")
+
+    def test_the_example_file_has_every_key_and_its_default(self) -> None:
+        """Whoever reads the file has seen all that can be set; a table with defaults is right."""
+        shown = self.shown_keys()
+        must = {"peer", "protect"}
+        for section, cls in (
+            ("hub", HubSettings),
+            ("control", ControlPlaces),
+            ("metrics", MetricsSettings),
+            ("network", AddressSettings),
+            ("ice", AgentSettings),
+            ("watchdog", PolicySettings),
+            ("storm", StormSettings),
+            ("sessions.bob", SessionSettings),
+            ("sessions.bob", ForwardSettings),
+        ):
+            kinds: tuple[Any, ...] = fields(cls)
+            for attribute in kinds:
+                key = attribute.name
+                if key == "forward" or (section, key) == ("ice", "liveness"):
+                    continue
+                self.assertIn(key, shown[section], section)
+                if section in ("ice", "watchdog", "storm") and attribute.default is not None:
+                    wanted = attribute.default
+                    wanted = list(wanted) if isinstance(wanted, tuple) else wanted
+                    self.assertEqual(shown[section][key], wanted, f"{section}.{key}")
+            must -= {attribute.name for attribute in kinds}
+        self.assertEqual(must, set())
+        top = {"name", "state_dir", "faults"}
+        self.assertEqual(top, shown[""].keys())
+        self.assertIn("ports", shown["network"])
+
+    def shown_keys(self) -> dict[str, dict[str, Any]]:
+        """The keys of the example file by section, those in comments too, with their values."""
+        example = os.path.join(os.path.dirname(os.path.dirname(__file__)), "etc/refreeze.toml")
+        shown: dict[str, dict[str, Any]] = {"": {}}
+        section = ""
+        with open(example) as file:
+            for line in file:
+                if line.startswith("["):
+                    section = line[1 : line.index("]")]
+                    shown[section] = {}
+                elif re.match(r"(# )?[a-z_]+ = ", line):
+                    shown[section] |= tomllib.loads(line.removeprefix("# "))
+        return shown
 
     def test_unknown_keys_are_named(self) -> None:
         for text, key in (

@@ -14,16 +14,21 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from attrs import NOTHING, field, fields, frozen
 
+from refreeze.control.access import Access, access_by_names
 from refreeze.ice import PROFILES, AgentSettings
 from refreeze.net.interfaces import AddressSettings
 from refreeze.sessions.forward import ForwardSettings, parse_place
 from refreeze.sessions.settings import SessionSettings
+from refreeze.signaling.envelope import is_name
+from refreeze.signaling.places import LoopbackPlace, check_hub_endpoint
 from refreeze.watchdog import PolicySettings, StormSettings
 
 MAX_FILE = 1024 * 1024
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _LARGEST = 2**63 - 1
 """TOML's integers have 64 bits; Python's parser reads more, which no float can hold."""
+
+_NAME_RULE = "1 to 64 letters, digits or . _ : @ + -, the first a letter or a digit"
 
 _Settings = TypeVar("_Settings")
 
@@ -35,6 +40,14 @@ class ConfigError(Exception):
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
+def _place(description: str, key: str) -> bool:
+    """Whether *description* is a TCP place; ValueError names *key* when it is none at all."""
+    try:
+        return isinstance(check_hub_endpoint(description), LoopbackPlace)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
 @frozen(kw_only=True)
 class HubSettings:
     """``connect``: the hub that this daemon joins; ``serve``: where it serves one itself."""
@@ -43,18 +56,39 @@ class HubSettings:
     serve: str | None = None
     cookie: str | None = None
 
+    def __attrs_post_init__(self) -> None:
+        for key, where in (("connect", self.connect), ("serve", self.serve)):
+            if where is not None and _place(where, key) and self.cookie is None:
+                raise ValueError(f"cookie: {key} = {where!r} needs a cookie file")
+
 
 @frozen(kw_only=True)
 class ControlPlaces:
-    """``socket``: the path of the UNIX socket; ``tcp``: a loopback address, with a cookie."""
+    """``socket``: the path of the UNIX socket; ``tcp``: a loopback address, with a cookie.
+
+    ``users`` and ``groups``: the roles of names or numbers; ``others``: of everybody else who
+    can open the socket.
+    """
 
     socket: str | None = None
     tcp: str | None = None
     cookie: str | None = None
+    users: dict[str, str] = field(factory=dict)
+    groups: dict[str, str] = field(factory=dict)
+    others: str = "observer"
 
     def __attrs_post_init__(self) -> None:
-        if self.tcp is not None and self.cookie is None:
-            raise ValueError("cookie: control.tcp needs a cookie file")
+        if self.socket is not None:
+            _place(f"unix:{self.socket}", "socket")
+        if self.tcp is not None:
+            _place(f"tcp:{self.tcp}", "tcp")
+            if self.cookie is None:
+                raise ValueError("cookie: control.tcp needs a cookie file")
+        self.access()
+
+    def access(self) -> Access:
+        """Who has which role; ValueError for a name that this machine does not know."""
+        return access_by_names(self.users, self.groups, self.others)
 
 
 @frozen(kw_only=True)
@@ -110,6 +144,8 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
     known = {"name", "state_dir", "faults", "network", "hub", "control", "ice", "watchdog"}
     _refuse_unknown(table, known | {"storm", "sessions", "metrics"}, "")
     name = _typed(table.get("name"), str, "name")
+    if not is_name(name):
+        raise ConfigError(f"name: must be {_NAME_RULE}")
     network = dict(_table(table, "network"))
     ports = _ports(network.pop("ports", "0"))
     ice = dict(_table(table, "ice"))
@@ -134,13 +170,40 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
         sessions=sessions,
     )
     for key, session in sessions.items():
-        if session.signaling == "hub" and settings.hub.connect is None:
-            raise ConfigError(f'sessions.{key}.signaling: "hub" needs hub.connect')
-        if session.offerer not in (None, name, session.peer):
-            raise ConfigError(f"sessions.{key}.offerer: must be {name!r} or {session.peer!r}")
-        if session.peer == name:
-            raise ConfigError(f"sessions.{key}.peer: is this daemon itself")
+        check_session(settings, key, session, f"sessions.{key}")
+    _refuse_shared_listen(sessions)
     return settings
+
+
+def check_session(
+    settings: DaemonSettings, name: str, session: SessionSettings, where: str
+) -> None:
+    """Whether the daemon of *settings* can have this session; ConfigError with keys below *where*.
+
+    The file and the control port's `open` have the same rules.
+    """
+    if not is_name(name):
+        raise ConfigError(f"{where}: a session's name is {_NAME_RULE}")
+    if not is_name(session.peer):
+        raise ConfigError(f"{where}.peer: must be {_NAME_RULE}")
+    if session.signaling == "hub" and settings.hub.connect is None:
+        raise ConfigError(f'{where}.signaling: "hub" needs hub.connect')
+    if session.offerer not in (None, settings.name, session.peer):
+        raise ConfigError(f"{where}.offerer: must be {settings.name!r} or {session.peer!r}")
+    if session.peer == settings.name:
+        raise ConfigError(f"{where}.peer: is this daemon itself")
+
+
+def _refuse_shared_listen(sessions: Mapping[str, SessionSettings]) -> None:
+    """Two forwards cannot have one socket; port 0 is a port of one's own."""
+    owners: dict[tuple[str, int], str] = {}
+    for key, session in sessions.items():
+        place = parse_place(session.forward.listen, "listen")
+        if place[1] == 0 and not place[0].startswith("/"):
+            continue
+        if place in owners:
+            raise ConfigError(f"sessions.{key}.listen: sessions.{owners[place]} listens there")
+        owners[place] = key
 
 
 def session_settings(value: Any, where: str) -> SessionSettings:
@@ -209,13 +272,16 @@ def _typed(value: Any, wanted: Any, where: str) -> Any:
     """*value* when it is of the annotated type; ConfigError in the words of TOML."""
     if isinstance(value, int) and abs(value) > _LARGEST:
         raise ConfigError(f"{where}: does not fit in 64 bits")
-    options = get_args(wanted) if get_origin(wanted) not in (tuple, None) else (wanted,)
+    options = get_args(wanted) if get_origin(wanted) not in (tuple, dict, None) else (wanted,)
     for option in options:
         if option is NoneType and value is None:
             return None
         if get_origin(option) is tuple and isinstance(value, list):
             inner = get_args(option)[0]
             return tuple(_typed(each, inner, where) for each in value)
+        if get_origin(option) is dict and isinstance(value, dict):
+            inner = get_args(option)[1]
+            return {key: _typed(each, inner, f"{where}.{key}") for key, each in value.items()}
         if option is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         if option is int and isinstance(value, bool):

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from refreeze import __version__
 from refreeze.basics import Address, Randomness
-from refreeze.config import ConfigError, DaemonSettings, session_settings
+from refreeze.config import ConfigError, DaemonSettings, check_session, session_settings
 from refreeze.control import Commands, ControlServer, EventLog
 from refreeze.ice import PROFILES, CheckBucket
 from refreeze.metrics import exposition, site
@@ -223,6 +223,7 @@ class Daemon(Service):
             places.socket,
             commands,
             log,
+            places.access(),
             tcp=places.tcp,
             cookie_file=places.cookie,
             random=self.process.random,
@@ -318,7 +319,9 @@ class Daemon(Service):
         if "flow_idle" in table:
             table["flow_idle"] = float(table["flow_idle"])
         try:
-            return self.make_session(name, session_settings(table, name))
+            wanted = session_settings(table, name)
+            check_session(self.settings, name, wanted, name)
+            return self.make_session(name, wanted)
         except ConfigError as error:
             raise ValueError(str(error)) from None
 

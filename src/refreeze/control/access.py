@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -58,6 +60,37 @@ class Access:
         roles = [self.others, self.uids.get(uid, Role.NONE)]
         roles += [self.gids.get(group, Role.NONE) for group in groups]
         return max(roles)
+
+
+def access_by_names(users: Mapping[str, str], groups: Mapping[str, str], others: str) -> Access:
+    """Access from names or numbers of users and groups; ValueError begins with the key.
+
+    The daemon's own group operates unless *groups* says otherwise.
+    """
+    return Access(
+        uids=_roles(users, "users", lambda name: pwd.getpwnam(name).pw_uid),
+        gids=_own_group() | _roles(groups, "groups", lambda name: grp.getgrnam(name).gr_gid),
+        others=_role(others, "others"),
+    )
+
+
+def _roles(words: Mapping[str, str], key: str, find: Callable[[str], int]) -> dict[int, Role]:
+    roles = {}
+    for name, word in words.items():
+        try:
+            number = int(name) if name.isascii() and name.isdigit() else find(name)
+        except (KeyError, ValueError):
+            raise ValueError(f"{key}: this machine does not know {name!r}") from None
+        roles[number] = _role(word, key)
+    return roles
+
+
+def _role(word: str, key: str) -> Role:
+    for role in Role:
+        if role.word == word:
+            return role
+    known = ", ".join(role.word for role in Role)
+    raise ValueError(f"{key}: one of {known}, not {word!r}")
 
 
 def peer_groups(transport: Any) -> tuple[int, ...]:

@@ -97,7 +97,7 @@ class ControlConnection(Protocol):
         elif self.handshake is None and credentials is None:
             self.bye("auth-failed")
         else:
-            if self.handshake is not None:
+            if self.role is Role.NONE:
                 self._deadline = self.server.clock.callLater(AUTH_SECONDS, self._auth_late)
             self._greet()
 

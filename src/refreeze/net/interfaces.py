@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -19,30 +19,17 @@ _SYS_CLASS_NET: Final = Path("/sys/class/net")
 _NO_LINK: Final = frozenset({"down", "lowerlayerdown", "notpresent", "dormant"})
 
 
-def _hosts(_self: object, _attribute: Attribute[Any], value: tuple[str, ...]) -> None:
-    for host in value:
-        canonical_host(host)
+def _each(check: Callable[[str], object]) -> Any:
+    """An attrs validator: *check* raises ValueError for none of the strings, or with the key."""
 
+    def check_all(_self: object, attribute: Attribute[Any], value: tuple[str, ...]) -> None:
+        for each in value:
+            try:
+                check(each)
+            except ValueError as error:
+                raise ValueError(f"{attribute.name}: {error}") from None
 
-def _patterns(_self: object, _attribute: Attribute[Any], value: tuple[str, ...]) -> None:
-    for pattern in value:
-        check_pattern(pattern)
-
-
-@frozen(kw_only=True)
-class AddressSettings:
-    """*addresses* given by hand win; else every address that *include* has and *exclude* not.
-
-    A pattern is an interface glob (``eth*``), an address or a network (``10.0.0.0/8``); an empty
-    *include* has all. ValueError, one line, for what is neither.
-    """
-
-    addresses: tuple[str, ...] = field(default=(), validator=_hosts)
-    include: tuple[str, ...] = field(default=(), validator=_patterns)
-    exclude: tuple[str, ...] = field(default=(), validator=_patterns)
-    loopback: bool = False
-    link_local: bool = False
-    """Link-local addresses reach one link only; a socket bound to one implies its scope."""
+    return check_all
 
 
 def check_pattern(pattern: str) -> None:
@@ -54,6 +41,22 @@ def check_pattern(pattern: str) -> None:
             ipaddress.ip_network(pattern, strict=False)
         except ValueError:
             raise ValueError(f"not a network: {pattern!r}") from None
+
+
+@frozen(kw_only=True)
+class AddressSettings:
+    """*addresses* given by hand win; else every address that *include* has and *exclude* not.
+
+    A pattern is an interface glob (``eth*``), an address or a network (``10.0.0.0/8``); an empty
+    *include* has all. ValueError, one line, for what is neither.
+    """
+
+    addresses: tuple[str, ...] = field(default=(), validator=_each(canonical_host))
+    include: tuple[str, ...] = field(default=(), validator=_each(check_pattern))
+    exclude: tuple[str, ...] = field(default=(), validator=_each(check_pattern))
+    loopback: bool = False
+    link_local: bool = False
+    """Link-local addresses reach one link only; a socket bound to one implies its scope."""
 
 
 def choose_hosts(settings: AddressSettings, found: Iterable[tuple[str, str]]) -> Sequence[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable
@@ -35,6 +36,8 @@ from zope.interface import implementer
 
 SOCKET_MODE = 0o660
 """The directory protects the socket; its mode is the second lock."""
+
+_PORT = re.compile("[0-9]{1,5}")
 
 MAX_UNIX_PATH = 107
 """Bytes of sun_path before its NUL (unix(7))."""
@@ -82,7 +85,7 @@ def _unix_place(description: str, path: str) -> UnixPlace:
 
 def _loopback_place(description: str, rest: str) -> LoopbackPlace:
     host, _, port = rest.rpartition(":")
-    if not port.isascii() or not port.isdigit() or not 0 <= int(port[:6]) <= 65535:
+    if not _PORT.fullmatch(port) or int(port) > 65535:
         raise HubEndpointError(f"{description!r}: the port is not 0 to 65535")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
