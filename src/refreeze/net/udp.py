@@ -82,13 +82,14 @@ class SocketPort:
     _reactor: IReactorFDSet
     _socket: socket.socket
     local: Address
+    _buffer: bytearray = field(factory=lambda: bytearray(MAX_DATAGRAM))
+    """Where each datagram is read into; nothing stays in it, so the ports of a factory share."""
     counters: PortCounters = field(factory=PortCounters, init=False)
     broken: str | None = field(default=None, init=False)
     last_error: str | None = field(default=None, init=False)
     """The errno's name of the last send or read that went wrong."""
     closed: bool = field(default=False, init=False)
     _receiver: BatchReceiver | None = field(default=None, init=False)
-    _buffer: bytearray = field(factory=lambda: bytearray(MAX_DATAGRAM), init=False)
     _targets: dict[Address, _SocketAddress] = field(factory=dict, init=False)
     _read_errors: int = field(default=0, init=False)
     _limited: RateLimitedLog = field(init=False)
@@ -351,6 +352,7 @@ class UdpPortFactory:
 
     _reactor: IReactorFDSet
     settings: UdpSettings = field(factory=UdpSettings)
+    _buffer: bytearray = field(factory=lambda: bytearray(MAX_DATAGRAM), init=False)
 
     def open_udp(self, host: str, port: int = 0) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`."""
@@ -364,13 +366,14 @@ class UdpPortFactory:
         except BaseException:
             sock.close()
             raise
-        return Udp6Port(self._reactor, sock, local) if six else Udp4Port(self._reactor, sock, local)
+        kind = Udp6Port if six else Udp4Port
+        return kind(self._reactor, sock, local, self._buffer)
 
     def open_unix(self, path: str) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`; a stale socket file is replaced."""
         sock, identity = bind_unix(path)
         _set_buffers(sock, self.settings)
-        return UnixPort(self._reactor, sock, (path, 0), identity=identity)
+        return UnixPort(self._reactor, sock, (path, 0), self._buffer, identity=identity)
 
     def local_hosts(self) -> Sequence[tuple[str, str]]:
         """See :class:`~refreeze.net.port.PortFactory`."""

@@ -215,8 +215,9 @@ class RTCPeerConnection(EventTarget):
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         role = _role_in(effects)
-        for effect in effects:
-            self._carry_out_one(effect, role)
+        with self.iceTransport.together():
+            for effect in effects:
+                self._carry_out_one(effect, role)
 
     def _carry_out_one(self, effect: Effect, role: IceRole) -> None:
         transport = self.iceTransport

@@ -7,7 +7,8 @@ task (webrtc-pc, RTCIceTransport Interface).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from attrs import define, field
@@ -60,6 +61,7 @@ class RTCIceTransport(EventTarget):
     datagrams: DatagramDoor = field(init=False)
     _handle: Handle = field(init=False)
     _closed: bool = field(default=False, init=False)
+    _together: int = field(default=0, init=False)
     _shown_pair: Pair | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -179,8 +181,20 @@ class RTCIceTransport(EventTarget):
 
     # Inside
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is asked for inside is carried out at the end, at once: a description's effects."""
+        self._together += 1
+        try:
+            yield
+        finally:
+            self._together -= 1
+            self.flush()
+
     def flush(self) -> None:
         """Carry out what the transport wants: send, register, tell, and be woken again."""
+        if self._together:
+            return
         while transmits := self.transport.take_transmits():
             for failed in self.mux.transmit(self, transmits):
                 self.transport.send_failed(failed.base, failed.remote, self.scheduler.now())

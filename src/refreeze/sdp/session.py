@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from sys import intern
 from typing import Final
 
 from attrs import define, field
@@ -53,19 +54,32 @@ class Level:
 
     number: int
     lines: list[str] = field(factory=list, repr=False)
+    _places: dict[str, tuple[int, ...]] = field(factory=dict, init=False, repr=False)
+    """Offsets by name, of the first *_indexed* lines of *_of*."""
+    _indexed: int = field(default=0, init=False, repr=False)
+    _of: list[str] | None = field(default=None, init=False, repr=False)
 
-    def attributes(self, name: str) -> Iterator[tuple[int, str]]:
+    def attributes(self, name: str) -> list[tuple[int, str]]:
         """(line number, value) of every ``a=name`` or ``a=name:value``."""
-        bare, prefix = f"a={name}", f"a={name}:"
-        for offset, line in enumerate(self.lines):
-            if line == bare:
-                yield self.number + offset, ""
-            elif line.startswith(prefix):
-                yield self.number + offset, line[len(prefix) :]
+        places, lines = self._index().get(name, ()), self.lines
+        return [(self.number + at, lines[at].partition(":")[2]) for at in places]
 
     def first(self, name: str) -> str | None:
         """The value of the first such attribute."""
-        return next((value for _, value in self.attributes(name)), None)
+        places = self._index().get(name)
+        return self.lines[places[0]].partition(":")[2] if places else None
+
+    def _index(self) -> dict[str, tuple[int, ...]]:
+        lines = self.lines
+        if self._of is not lines:  # somebody wrote others
+            self._of, self._places, self._indexed = lines, {}, 0
+        places = self._places
+        for at in range(self._indexed, len(lines)):
+            if name := attribute_name(lines[at]):
+                name = intern(name)
+                places[name] = (*places.get(name, ()), at)
+        self._indexed = len(lines)
+        return places
 
     def check(self) -> None:
         """SdpError for a malformed value of what :data:`grammar.CHECKS` knows."""
@@ -240,7 +254,7 @@ class SessionDescription:
             if credentials is None:
                 continue
             if known.setdefault(credentials.ufrag, credentials) != credentials:
-                place = next(media.attributes("ice-ufrag"), (media.number, ""))
+                place = next(iter(media.attributes("ice-ufrag")), (media.number, ""))
                 raise SdpError("equal ice-pwds with equal ice-ufrags", place[0])
 
     @property
