@@ -1,0 +1,117 @@
+"""Writes the tables of the documentation that are data in the code.
+
+    python docs/tables.py            # rewrites what stands between the markers in docs/*.md
+
+A test fails when a document and the code differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from refreeze.control.codes import RETRY
+from refreeze.control.verbs import VERBS
+from refreeze.ice.states import IceState
+from refreeze.ice.transport import outward_state
+from refreeze.jsep.states import TRANSITIONS
+from refreeze.signaling.acceptance import TABLE, Standing
+from refreeze.watchdog.table import LETTERS, REACTIONS
+
+DOCS = Path(__file__).resolve().parent
+CONFIG = DOCS.parent / "etc" / "refreeze.toml"
+
+_MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_KEY = re.compile(r"(?:# )?([a-z_]+) = (.*?)\s+#\s(.*)|(?:# )?([a-z_]+) = (.*)")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def watchdog() -> str:
+    """What follows on every input in every state."""
+    names = ", ".join(f"{letter} {state.value}" for letter, state in LETTERS.items())
+    rows = [[name, *cells.split()] for name, cells in REACTIONS.items()]
+    return f"{names} (P: paused).\n\n" + table(["input", *LETTERS], rows)
+
+
+def acceptance() -> str:
+    """The verdict on every envelope."""
+    rows = [[kind.value, *(row[each].value for each in Standing)] for kind, row in TABLE.items()]
+    return table(["kind", *(each.value for each in Standing)], rows)
+
+
+def signaling() -> str:
+    """RTCSignalingState."""
+    rows = [
+        [state.value, f"{side.value} {kind.value}", following.value]
+        for (state, side, kind), following in TRANSITIONS.items()
+    ]
+    return table(["state", "description", "next"], rows)
+
+
+def outward() -> str:
+    """The one state of two generations."""
+    columns: list[IceState | None] = [None, IceState.CHECKING, IceState.CONNECTED, IceState.FAILED]
+    states: list[IceState | None] = [None, *(s for s in IceState if s is not IceState.CLOSED)]
+    rows = [
+        [
+            "none" if active is None else active.value,
+            *(outward_state(active, pending, begun=True).value for pending in columns),
+        ]
+        for active in states
+    ]
+    return table(["active", *("none" if c is None else c.value for c in columns)], rows)
+
+
+def verbs() -> str:
+    """The control port's."""
+    return table(
+        ["usage", "role"],
+        [[f"`{v.usage}`".replace("|", "\\|"), v.role.word] for v in VERBS.values()],
+    )
+
+
+def codes() -> str:
+    """What stands after ERR."""
+    rows = [[f"`{code}`", "yes" if retry else "no"] for code, retry in RETRY.items()]
+    return table(["code", "retry"], rows)
+
+
+def config() -> str:
+    """Every key, as the shipped file explains it."""
+    rows: list[list[str]] = []
+    section = ""
+    for line in CONFIG.read_text().splitlines():
+        if line.startswith("["):
+            section = line[1 : line.index("]")].replace("sessions.bob", "sessions.NAME") + "."
+            continue
+        found = _KEY.fullmatch(line)
+        if found is not None:
+            key, value = found[1] or found[4], found[2] or found[5]
+            rows.append([f"`{section}{key}`", f"`{value.strip()}`", found[3] or ""])
+    return table(["key", "default or example", ""], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    each.__name__: each for each in (watchdog, acceptance, signaling, outward, verbs, codes, config)
+}
+
+
+def filled(text: str) -> str:
+    """*text* with every marked table as the code has it now."""
+    return _MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+
+
+def main() -> None:
+    """Rewrite the documents."""
+    for path in sorted(DOCS.glob("*.md")):
+        path.write_text(filled(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Two peer connections on loopback: an exchange, data, a restart; as a library user writes it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+
+from refreeze.ice import AgentSettings, CheckBucket
+from refreeze.net.mux import Mux
+from refreeze.net.pool import SocketPool
+from refreeze.net.scheduler import Scheduler
+from refreeze.net.udp import UdpPortFactory
+from refreeze.peer import PeerEnvironment, RTCCertificate, RTCPeerConnection
+
+
+def connection(reactor: Any, scheduler: Scheduler) -> RTCPeerConnection:
+    """One end: a mux over a pool of sockets, and the connection on top."""
+    mux = Mux(scheduler.now)
+    pool = SocketPool(UdpPortFactory(reactor), mux, ["127.0.0.1"])
+    lease = pool.lease("peer")
+    environment = PeerEnvironment(
+        mux=mux,
+        scheduler=scheduler,
+        random=random.SystemRandom(),
+        bucket=CheckBucket(),
+        queue_task=lambda call: reactor.callLater(0, call),
+        settings=AgentSettings(allow_loopback=True),
+        certificate=RTCCertificate.generate(datetime.now(UTC)),
+        bases=lambda: lease.bases,
+    )
+    return RTCPeerConnection(environment, lambda event: None)
+
+
+async def exchange(one: RTCPeerConnection, other: RTCPeerConnection, *, restart: bool) -> None:
+    """Offer and answer; in real life they travel over your signaling."""
+    await one.setLocalDescription(await one.createOffer(iceRestart=restart))
+    assert one.localDescription is not None
+    await other.setRemoteDescription(one.localDescription)
+    await other.setLocalDescription()
+    assert other.localDescription is not None
+    await one.setRemoteDescription(other.localDescription)
+
+
+async def main(reactor: Any) -> None:
+    """Connect, talk, restart, talk."""
+    reactor.seconds = time.monotonic
+    scheduler = Scheduler(reactor)
+    alice, bob = connection(reactor, scheduler), connection(reactor, scheduler)
+    heard: list[bytes] = []
+
+    def hear(payloads: Sequence[bytes]) -> None:
+        heard.extend(payloads)
+
+    bob.iceTransport.datagrams.on_batch(hear)
+    for restart in (False, True):
+        await exchange(alice, bob, restart=restart)
+        while alice.iceTransport.transport.pending or alice.iceConnectionState == "checking":
+            await task.deferLater(reactor, 0.01)
+        pair = alice.iceTransport.getSelectedCandidatePair()
+        assert pair is not None
+        alice.iceTransport.datagrams.send([b"hello over " + str(pair.remote_address).encode()])
+        while len(heard) <= restart:
+            await task.deferLater(reactor, 0.01)
+        print(alice.iceConnectionState, heard[-1].decode())
+    alice.close()
+    bob.close()
+    scheduler.stop()
+
+
+if __name__ == "__main__":
+    task.react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
