@@ -143,7 +143,7 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
     """The settings in a parsed file; ConfigError without the file's name."""
     known = {"name", "state_dir", "faults", "network", "hub", "control", "ice", "watchdog"}
     _refuse_unknown(table, known | {"storm", "sessions", "metrics"}, "")
-    name = _typed(table.get("name"), str, "name")
+    name = typed(table.get("name"), str, "name")
     if not is_name(name):
         raise ConfigError(f"name: must be {_NAME_RULE}")
     network = dict(_table(table, "network"))
@@ -157,8 +157,8 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
     }
     settings = DaemonSettings(
         name=name,
-        state_dir=_typed(table.get("state_dir"), str | None, "state_dir"),
-        faults=_typed(table.get("faults", False), bool, "faults"),
+        state_dir=typed(table.get("state_dir"), str | None, "state_dir"),
+        faults=typed(table.get("faults", False), bool, "faults"),
         ports=ports,
         hub=build(HubSettings, _table(table, "hub"), "hub"),
         control=build(ControlPlaces, _table(table, "control"), "control"),
@@ -215,7 +215,7 @@ def session_settings(value: Any, where: str) -> SessionSettings:
     forward = {key: table.pop(key) for key in names & table.keys()}
     if "protect" not in table:
         raise ConfigError(f'{where}.protect: must be written out; "none" is the only choice yet')
-    profile = _typed(table.get("liveness", "default"), str, f"{where}.liveness")
+    profile = typed(table.get("liveness", "default"), str, f"{where}.liveness")
     if profile not in PROFILES:
         raise ConfigError(f"{where}.liveness: one of {', '.join(PROFILES)}, not {profile!r}")
     table["forward"] = build(ForwardSettings, forward, where)
@@ -227,7 +227,7 @@ def build(cls: type[_Settings], table: Mapping[str, Any], where: str) -> _Settin
     attributes = {attribute.name: attribute for attribute in fields(cls)}  # type: ignore[arg-type]
     _refuse_unknown(table, attributes.keys(), f"{where}.")
     hints = get_type_hints(cls)
-    values = {key: _typed(value, hints[key], f"{where}.{key}") for key, value in table.items()}
+    values = {key: typed(value, hints[key], f"{where}.{key}") for key, value in table.items()}
     for key, attribute in attributes.items():
         if attribute.default is NOTHING and key not in values:
             raise ConfigError(f"{where}.{key}: is missing")
@@ -268,8 +268,8 @@ def _ports(value: Any) -> tuple[int, int]:
     return low, high
 
 
-def _typed(value: Any, wanted: Any, where: str) -> Any:
-    """*value* when it is of the annotated type; ConfigError in the words of TOML."""
+def typed(value: Any, wanted: Any, where: str) -> Any:
+    """*value* when it is of the type *wanted* of an annotation; ConfigError in words of TOML."""
     if isinstance(value, int) and abs(value) > _LARGEST:
         raise ConfigError(f"{where}: does not fit in 64 bits")
     options = get_args(wanted) if get_origin(wanted) not in (tuple, dict, None) else (wanted,)
@@ -278,10 +278,10 @@ def _typed(value: Any, wanted: Any, where: str) -> Any:
             return None
         if get_origin(option) is tuple and isinstance(value, list):
             inner = get_args(option)[0]
-            return tuple(_typed(each, inner, where) for each in value)
+            return tuple(typed(each, inner, where) for each in value)
         if get_origin(option) is dict and isinstance(value, dict):
             inner = get_args(option)[1]
-            return {key: _typed(each, inner, f"{where}.{key}") for key, each in value.items()}
+            return {key: typed(each, inner, f"{where}.{key}") for key, each in value.items()}
         if option is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         if option is int and isinstance(value, bool):

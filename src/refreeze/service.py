@@ -26,7 +26,8 @@ from refreeze.net.pool import SocketPool
 from refreeze.net.port import PortFactory
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer import PeerEnvironment, RTCCertificate
-from refreeze.sessions.forward import Forward, parse_place
+from refreeze.reloading import Changes, applied, compare, with_setting
+from refreeze.sessions.forward import Forward, ForwardError, parse_place
 from refreeze.sessions.network import LocalNetwork
 from refreeze.sessions.session import Session, SessionIdentity
 from refreeze.sessions.settings import SessionSettings
@@ -57,6 +58,8 @@ class Process:
     ports: PortFactory
     wall: Callable[[], float]
     boottime: Callable[[], float] | None = None
+    set_log_level: Callable[[str], None] | None = None
+    """Takes a name of twisted.logger.LogLevel; None: the log is not ours."""
     on_address_change: Callable[[Callable[[], None]], None] | None = None
     """Calls back whenever this machine's addresses may have changed; None: nobody knows."""
     scheduler: Scheduler = field(init=False)
@@ -95,6 +98,8 @@ class Daemon(Service):
     _bucket: CheckBucket = field(init=False)
     _faults: FaultyPortFactory | None = field(default=None, init=False)
     store: Store = field(init=False)
+    _running: dict[str, SessionSettings] = field(factory=dict, init=False)
+    """What every session that was made goes by."""
     _services: list[IService] = field(factory=list, init=False)
 
     _log: ClassVar[Logger] = Logger()
@@ -108,7 +113,8 @@ class Daemon(Service):
         strict = settings.ice.strict_pacing
         self._bucket = CheckBucket.strict() if strict else CheckBucket()
         state = settings.state_dir
-        self.store = Store(None if state is None else os.path.join(state, "refreeze.db"))
+        path = None if state is None else os.path.join(state, "refreeze.db")
+        self.store = Store(path, self._state_lost)
         self.mux = Mux(process.scheduler.now)
         self.pool = SocketPool(factory, self.mux, self._hosts(), settings.ports)
         self.control_signaling = ControlSignaling(
@@ -126,7 +132,10 @@ class Daemon(Service):
             describe=self._describe,
             expose=exposition,
             deliver_signal=self._deliver_signal,
-            reread=self._reread,
+            reread=self.reload,
+            more_status=self._more_status,
+            remember=self._remember,
+            change_setting=self._set,
             end=self._end,
             look=self._look_at_network,
             drop_path=self._drop_path if settings.faults else None,
@@ -165,9 +174,12 @@ class Daemon(Service):
         self.supervisor.network_up = bool(self.pool.hosts)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
+        self._restore_sessions()
         if self.settings.control.socket is not None or self.settings.control.tcp is not None:
             self._control = self._make_control()
             self._control.start()
+            if self.store.problem:
+                self._state_lost(self.store.problem)  # again, for those who read events
         if self.settings.metrics.listen is not None:
             host, port = parse_place(self.settings.metrics.listen, "metrics.listen")
             self._metrics = self.process.reactor.listenTCP(
@@ -271,7 +283,7 @@ class Daemon(Service):
             path_send=lambda payloads: 0,
             now=process.scheduler.now,
         )
-        return Session(
+        session = Session(
             identity=SessionIdentity(
                 name=name,
                 me=me,
@@ -303,6 +315,13 @@ class Daemon(Service):
             random=process.random,
             released=lambda: self.pool.release(lease),
         )
+        self._running[name] = settings
+        return session
+
+    def _remember(self, name: str, options: dict[str, str] | None) -> None:
+        if options is None:
+            self._running.pop(name, None)
+        self.store.save_session(name, options)
 
     def _signaling(self, carrier: str) -> Signaling:
         if carrier == "control":
@@ -316,8 +335,11 @@ class Daemon(Service):
         table: dict[str, Any] = dict(options)
         if "allow_from" in table:
             table["allow_from"] = table["allow_from"].split(",")
-        if "flow_idle" in table:
-            table["flow_idle"] = float(table["flow_idle"])
+        try:
+            if "flow_idle" in table:
+                table["flow_idle"] = float(table["flow_idle"])
+        except ValueError:
+            raise ValueError("flow_idle: must be a number") from None
         try:
             wanted = session_settings(table, name)
             check_session(self.settings, name, wanted, name)
@@ -338,24 +360,105 @@ class Daemon(Service):
     def _deliver_signal(self, envelope: str) -> None:
         self.control_signaling.deliver(envelope)
 
-    def _reread(self) -> dict[str, Any]:
-        """New sessions of the file are opened, missing ones closed; others stay as they are."""
+    def reload(self) -> dict[str, Any]:
+        """Read the file again and go by it; what cannot change now is told, not half done.
+
+        ValueError in one line when the file is wrong: then everything stays as it was.
+        """
         if self.read_settings is None:
             raise ValueError("there is no configuration file")
         try:
-            wanted = self.read_settings().sessions
+            wanted = self.read_settings()
         except ConfigError as error:
+            self._log.error("the configuration stays as it was: {why}", why=error)
             raise ValueError(str(error)) from None
-        known = self.settings.sessions
-        gone = [name for name in known if name not in wanted and name in self.supervisor.sessions]
-        new = [name for name in wanted if name not in self.supervisor.sessions]
-        for name in gone:
-            self.supervisor.close(name, "reload")
-        for name in new:
-            self.supervisor.add(self.make_session(name, wanted[name]))
-        self.settings = evolve(self.settings, sessions=wanted)
-        self.emit("config.reloaded", {"opened": len(new), "closed": len(gone)})
-        return {"opened": len(new), "closed": len(gone)}
+        there = self.supervisor.sessions
+        running = {name: each for name, each in self._running.items() if name in there}
+        changes = compare(self.settings, wanted, running)
+        self._go_by(applied(self.settings, wanted))
+        failed = self._change_sessions(changes, wanted)
+        outcome: dict[str, Any] = {
+            "opened": len(changes.opened),
+            "closed": len(changes.closed),
+            "changed": len(changes.forwards),
+            "remade": len(changes.remade),
+        }
+        if failed:
+            outcome["failed"] = ",".join(failed)
+        if changes.restart_needed:
+            outcome["restart-needed"] = ",".join(changes.restart_needed)
+        self._log.info("reloaded: {outcome}", outcome=outcome)
+        self.emit("config.reloaded", outcome)
+        return outcome
+
+    def _change_sessions(self, changes: Changes, wanted: DaemonSettings) -> list[str]:
+        """Closed first, so that others can have their places; returns those that failed."""
+        failed = []
+        for name in changes.closed:
+            self.supervisor.end_session(name, "reload")
+        for name in changes.remade:
+            # The peer hears of the new one by its epoch; a bye would make it give up.
+            self.supervisor.end_session(name, "reload", tell=False)
+        for name in changes.forwards:
+            session = self.supervisor.sessions[name]
+            try:
+                session.forward.change(wanted.sessions[name].forward)
+                self._running[name] = wanted.sessions[name]
+            except ForwardError as error:
+                failed.append(self._not_as_wanted(name, error))
+        for name in changes.remade + changes.opened:
+            try:
+                self.supervisor.add(self.make_session(name, wanted.sessions[name]))
+            except (ValueError, ForwardError) as error:
+                failed.append(self._not_as_wanted(name, error))
+        return failed
+
+    def _not_as_wanted(self, name: str, error: Exception) -> str:
+        self._log.error("session {name}: {why}", name=name, why=error)
+        self.emit("session.failed-to-open", {"id": name, "why": str(error)})
+        return name
+
+    def _go_by(self, settings: DaemonSettings) -> None:
+        """Settings that can change while sessions run."""
+        old, self.settings = self.settings, settings
+        if settings.watchdog != old.watchdog:
+            for session in self.supervisor.sessions.values():
+                session.policy.change_settings(settings.watchdog)
+        if settings.storm != old.storm:
+            self.supervisor.storm.change_settings(settings.storm)
+        if self._control is not None:
+            self._control.access = settings.control.access()
+        self.supervisor.settings_changed()
+
+    def _set(self, name: str, value: str) -> None:
+        """`set` and `log`: in force until the next reload or restart; ValueError in one line."""
+        if name == "log.level":
+            if self.process.set_log_level is None:
+                raise ValueError("the log is somebody else's (--logger, --logfile or --syslog)")
+            self.process.set_log_level(value)
+        else:
+            self._go_by(with_setting(self.settings, name, value))
+
+    def _restore_sessions(self) -> None:
+        """Sessions that were opened at run time come back with the daemon; the file goes first."""
+        for name, options in self.store.sessions().items():
+            if name in self.settings.sessions:
+                self.store.save_session(name, None)
+                continue
+            try:
+                self.supervisor.add(self._open_session(name, options))
+            except (ValueError, ForwardError) as error:
+                self._not_as_wanted(name, error)
+
+    def _state_lost(self, problem: str) -> None:
+        self.emit("state.memory-only", {"why": problem})
+
+    def _more_status(self) -> dict[str, Any]:
+        """`status` shows what would otherwise stand in the log only."""
+        more: dict[str, Any] = {} if not self.store.problem else {"state": self.store.problem}
+        if self.supervisor.draining:
+            more["draining"] = True
+        return more
 
     def _end(self) -> None:
         self.process.reactor.callLater(0, self.process.reactor.stop)

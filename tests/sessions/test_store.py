@@ -52,3 +52,53 @@ class StoreTests(SynchronousTestCase):
         store.save_epoch("demo", 5)
         self.assertEqual(store.epoch("demo"), 5)
         store.close()
+
+    def test_sessions_of_the_control_port_are_kept_until_they_are_closed(self) -> None:
+        path = self.path()
+        store = Store(path)
+        store.save_session("two", {"peer": "bob", "protect": "none"})
+        store.save_session("three", {"peer": "carol"})
+        store.save_session("three", None)
+        store.close()
+        again = Store(path)
+        self.assertEqual(again.sessions(), {"two": {"peer": "bob", "protect": "none"}})
+        again.close()
+
+    def test_a_disk_that_fills_up_is_said_once_and_what_was_there_is_taken_along(self) -> None:
+        """SQLite's own limit of pages stands for the disk's."""
+        problems: list[str] = []
+        store = Store(self.path(), problems.append)
+        store.save_epoch("demo", 5)
+        pages = store._database.execute("pragma page_count").fetchone()[0]
+        store._database.execute(f"pragma max_page_count = {pages}")
+        for number in range(200):
+            store.save_session(f"s{number}", {"peer": "x" * 200})
+        self.assertEqual(len(problems), 1)
+        self.assertIn("full", problems[0])
+        self.assertEqual(len(store.sessions()), 200)
+        self.assertEqual(store.epoch("demo"), 5)
+        store.close()
+
+    def test_a_damaged_file_is_said_and_memory_serves(self) -> None:
+        path = self.path()
+        os.makedirs(os.path.dirname(path))
+        with open(path, "wb") as file:
+            file.write(b"no database" * 1000)
+        store = Store(path)
+        self.assertIn("not a database", store.problem)
+        store.save_epoch("demo", 5)
+        self.assertEqual(store.epoch("demo"), 5)
+        store.close()
+
+    def test_damage_below_an_open_file_is_said_and_memory_serves(self) -> None:
+        path = self.path()
+        store = Store(path)
+        store.save_epoch("demo", 5)
+        with open(path, "r+b") as file:
+            file.write(b"\xff" * os.path.getsize(path))
+        store.save_epoch("other", 6)
+        store.save_session("two", {"peer": "bob"})
+        self.assertNotEqual(store.problem, "")
+        self.assertEqual(store.epoch("other"), 6)
+        self.assertEqual(list(store.sessions()), ["two"])
+        store.close()

@@ -127,20 +127,44 @@ class Forward:
 
     def start(self) -> None:
         """Bind; ForwardError when that is refused."""
-        listen = parse_place(self.settings.listen, "listen")
+        self._port = self._listen(self.settings.listen)
+        self._take_settings()
+
+    def change(self, settings: ForwardSettings) -> None:
+        """Go by *settings* from now on; the socket stays unless ``listen`` is another place.
+
+        ForwardError when the new place cannot be bound: nothing has changed then.
+        """
+        if settings.listen != self.settings.listen:
+            port, old = self._listen(settings.listen), self._port
+            self._port, self._flow = port, None
+            if old is not None:
+                old.close()
+        self.settings = settings
+        self._take_settings()
+
+    def _listen(self, text: str) -> Port:
+        listen = parse_place(text, "listen")
         try:
             if is_unix(listen):
-                self._port = self.factory.open_unix(listen[0])
+                port = self.factory.open_unix(listen[0])
             else:
-                self._port = self.factory.open_udp(*listen)
+                port = self.factory.open_udp(*listen)
         except OSError as error:
             why = error.strerror or str(error)
-            raise ForwardError(f"listen: {self.settings.listen}: {why}") from None
-        if self.settings.deliver is not None:
-            self._deliver = parse_place(self.settings.deliver, "deliver")
-        if not is_unix(listen):  # a UNIX sender's address is a path, an abstract name or nothing
-            self._networks = [ipaddress.ip_network(each) for each in self.settings.allow_from]
-        self._port.on_batch(self._local_batch)
+            raise ForwardError(f"listen: {text}: {why}") from None
+        port.on_batch(self._local_batch)
+        return port
+
+    def _take_settings(self) -> None:
+        settings = self.settings
+        deliver = settings.deliver
+        self._deliver = None if deliver is None else parse_place(deliver, "deliver")
+        # A UNIX sender's address is a path, an abstract name or nothing.
+        unix = is_unix(parse_place(settings.listen, "listen"))
+        self._networks = [] if unix else [ipaddress.ip_network(n) for n in settings.allow_from]
+        if self._flow is not None and not self._allowed(self._flow):
+            self._flow = None
 
     def stop(self) -> None:
         """Release the socket."""

@@ -1,4 +1,4 @@
-"""What outlives a daemon: the epoch of each session, and the history of its restarts.
+"""What outlives a daemon: epochs, the history of restarts, sessions opened at run time.
 
 SQLite in the state directory, 0600; in memory without one, or when the disk fails: the daemon
 says so once and goes on. No pwd, key or token is ever written here.
@@ -6,9 +6,11 @@ says so once and goes on. No pwd, key or token is ever written here.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -18,8 +20,12 @@ from refreeze.sessions.rounds import RoundRecord
 KEPT_ROUNDS = 1000
 """Per session."""
 
+_PATIENCE = 0.2
+"""Seconds that another program (a backup) may hold the file: the daemon stands still so long."""
+
 _SCHEMA = """
 create table if not exists epochs (session text primary key, epoch integer not null);
+create table if not exists sessions (name text primary key, options text not null);
 create table if not exists rounds (
     session text not null, started real not null, cause text not null, ours integer not null,
     outcome text not null, detail text not null, seconds real not null, reason text not null
@@ -33,6 +39,8 @@ class Store:
     """I keep epochs and histories; I never raise."""
 
     path: str | None
+    on_problem: Callable[[str], None] = lambda problem: None
+    """Told once when nothing reaches the disk any more."""
     problem: str = field(default="", init=False)
     """Why nothing reaches the disk, in one line."""
     _database: sqlite3.Connection = field(init=False)
@@ -51,7 +59,7 @@ class Store:
         if path != ":memory:":
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        database = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+        database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
         database.executescript(_SCHEMA)
         return database
 
@@ -59,17 +67,43 @@ class Store:
         if not self.problem:
             self.problem = f"{self.path}: {error}"
             self._log.error("state is kept in memory only: {why}", why=self.problem)
+            self.on_problem(self.problem)
+
+    def _go_on_in_memory(self, error: sqlite3.Error) -> None:
+        """What can still be read is taken along."""
+        disk, self._database = self._database, self._open(":memory:")
+        try:
+            disk.backup(self._database)
+            disk.close()
+        except sqlite3.Error:
+            # A damaged file has given what it had; a half copy has no tables.
+            self._database = self._open(":memory:")
+        self._failed(error)
+
+    def sessions(self) -> dict[str, dict[str, str]]:
+        """The options of the sessions that were opened at run time, by name."""
+        found = {}
+        for name, text in self._read("select name, options from sessions order by name"):
+            try:
+                options = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(options, dict):
+                found[str(name)] = {str(key): str(value) for key, value in options.items()}
+        return found
+
+    def save_session(self, name: str, options: dict[str, str] | None) -> None:
+        """Remember a session of the control port; None: it was closed."""
+        if options is None:
+            self._write("delete from sessions where name = ?", (name,))
+        else:
+            statement = "insert or replace into sessions values (?, ?)"
+            self._write(statement, (name, json.dumps(options)))
 
     def epoch(self, session: str) -> int:
         """The greatest epoch that was saved; 0 for a new session."""
-        try:
-            row = self._database.execute(
-                "select epoch from epochs where session = ?", (session,)
-            ).fetchone()
-        except sqlite3.Error as error:
-            self._failed(error)
-            return 0
-        return int(row[0]) if row is not None else 0
+        rows = self._read("select epoch from epochs where session = ?", session)
+        return int(rows[0][0]) if rows else 0
 
     def save_epoch(self, session: str, epoch: int) -> None:
         """Remember *epoch*."""
@@ -103,22 +137,26 @@ class Store:
 
     def rounds(self, session: str) -> list[tuple[float, str, bool, str, str, float]]:
         """(wall clock, cause, ours, outcome, detail, seconds), oldest first."""
-        try:
-            rows = self._database.execute(
-                "select started, cause, ours, outcome, detail, seconds from rounds"
-                " where session = ? order by started",
-                (session,),
-            ).fetchall()
-        except sqlite3.Error as error:
-            self._failed(error)
-            return []
+        rows = self._read(
+            "select started, cause, ours, outcome, detail, seconds from rounds"
+            " where session = ? order by started",
+            session,
+        )
         return [(at, cause, bool(ours), out, why, sec) for at, cause, ours, out, why, sec in rows]
+
+    def _read(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            self._go_on_in_memory(error)
+        return self._database.execute(statement, values).fetchall()
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         try:
             self._database.execute(statement, values)
         except sqlite3.Error as error:
-            self._failed(error)
+            self._go_on_in_memory(error)
+            self._database.execute(statement, values)
 
     def close(self) -> None:
         """Release the file."""

@@ -9,8 +9,9 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from refreeze.basics import format_address
 from refreeze.net.scheduler import Handle, Scheduler
+from refreeze.sessions import looking
+from refreeze.sessions.forward import ForwardError
 from refreeze.sessions.rounds import RoundRecord
 from refreeze.sessions.session import Session
 from refreeze.watchdog import Cause, Counters, Refusal, RoundOutcome, Storm
@@ -50,6 +51,12 @@ class Supervisor:
     """Ends the process, in order."""
     look: Callable[[], None] = field(default=lambda: None)
     """Looks soon at the machine's addresses and sockets."""
+    more_status: Callable[[], Record] = dict
+    """What the daemon adds to `status`."""
+    remember: Callable[[str, dict[str, str] | None], None] = lambda name, options: None
+    """Keeps the options of a session that was opened at run time; None: it was closed."""
+    change_setting: Callable[[str, str], None] | None = None
+    """Changes a setting at run time; ValueError in one line."""
     drop_path: Callable[[Session, str, float], int] | None = None
     """Injects faults; None when they are not enabled."""
     sessions: dict[str, Session] = field(factory=dict, init=False)
@@ -74,18 +81,20 @@ class Supervisor:
     def add(self, session: Session) -> None:
         """Start a session; ForwardError when it cannot listen."""
         name = session.identity.name
-        if name in self.sessions:
-            raise OperationError("bad-argument", id=name, hint="a session has that name")
         if not self.network_up:
             session.policy.network("down", self.scheduler.now())
-        session.start()
+        try:
+            session.start()
+        except ForwardError:
+            session.close("", tell=False)
+            raise
         self.sessions[name] = session
         self.storm.session_count(len(self.sessions))
 
     def stop(self) -> None:
         """Close all sessions, telling their peers."""
         for name in list(self.sessions):
-            self.close(name, "shutdown")
+            self.end_session(name, "shutdown")
         self._handle.remove()
 
     def find(self, session_id: str) -> Session:
@@ -210,88 +219,16 @@ class Supervisor:
             "queued": storm.queued,
             "storm": storm.phase.value,
             "uptime": round(self.scheduler.now() - self.started_at, 1),
+            **self.more_status(),
         }
 
     def list_sessions(self) -> list[Record]:
         """A record per session."""
-        return [self._summary(session) for session in self.sessions.values()]
-
-    def _summary(self, session: Session) -> Record:
-        snapshot = session.policy.snapshot()
-        pair = session.connection.iceTransport.transport.route
-        record: Record = {
-            "id": session.identity.name,
-            "peer": session.identity.peer,
-            "state": session.state,
-            "watchdog": snapshot.state.value,
-            "role": "offerer" if session.identity.offerer else "answerer",
-            "attempts": snapshot.attempts,
-            "pair": "none" if pair is None else _arrow(pair.base, pair.remote_address),
-        }
-        if pair is not None and pair.rtt is not None:
-            record["rtt_ms"] = round(pair.rtt * 1000, 2)
-        return record
+        return [looking.summary(session) for session in self.sessions.values()]
 
     def show(self, session_id: str) -> list[Record]:
         """Records about one session; no secret is among them."""
-        session = self.find(session_id)
-        snapshot, now = session.policy.snapshot(), self.scheduler.now()
-        transport = session.connection.iceTransport.transport
-        watchdog: Record = {
-            "part": "watchdog",
-            "state": snapshot.state.value,
-            "attempts": snapshot.attempts,
-            "circuit": snapshot.circuit.value,
-            "cause": snapshot.cause.value if snapshot.cause else None,
-            "next": round(snapshot.next_action_at - now, 1) if snapshot.next_action_at else None,
-            "held": snapshot.held_reason,
-            "last": snapshot.last_outcome.value if snapshot.last_outcome else None,
-            "why": snapshot.last_reason,
-        }
-        signaling: Record = {
-            "part": "signaling",
-            "up": session.signaling_up,
-            "peer_online": session.peer_online,
-            "epoch": session.conversation.epoch,
-            "generation": session.conversation.generation,
-        }
-        forward, door = session.forward, session.protect
-        forwarding: Record = {
-            "part": "forward",
-            "listen": forward.listen_address,
-            "deliver": forward.settings.deliver,
-            "protect": door.name,
-            "max_payload": door.max_payload,
-            "accepted": forward.counters.accepted,
-            "handed": forward.counters.handed,
-            "dropped": sum(forward.counters.dropped_out.values()),
-            "received": forward.counters.received,
-            "delivered": forward.counters.delivered,
-        }
-        records = [
-            {"part": "session", **self._summary(session)},
-            watchdog,
-            signaling,
-            forwarding,
-        ]
-        for generation in transport.generations():
-            for pair in generation.agent.pairs:
-                records.append(
-                    {
-                        "part": "pair",
-                        "generation": generation.number,
-                        "phase": generation.phase.value,
-                        "local": format_address(pair.base),
-                        "remote": format_address(pair.remote_address),
-                        "types": f"{pair.local.type.value}/{pair.remote.type.value}",
-                        "state": pair.state.value,
-                        "nominated": pair.nominated,
-                        "rtt_ms": None if pair.rtt is None else round(pair.rtt * 1000, 2),
-                        "packets_out": pair.counters.packets_out,
-                        "packets_in": pair.counters.packets_in,
-                    }
-                )
-        return records
+        return looking.details(self.find(session_id), self.scheduler.now())
 
     def stats(self) -> list[Record]:
         """Totals over all sessions, the closed ones too."""
@@ -325,19 +262,7 @@ class Supervisor:
 
     def history(self, session_id: str) -> list[Record]:
         """The latest rounds, oldest first."""
-        session = self.find(session_id)
-        return [
-            {
-                "round": record.id,
-                "cause": record.cause.value,
-                "by": "us" if record.ours else "peer",
-                "outcome": record.outcome.value if record.outcome else None,
-                "seconds": round(record.seconds or 0.0, 3),
-                "why": record.detail,
-                "reason": record.reason or None,
-            }
-            for record in session.book.ended
-        ]
+        return looking.rounds(self.find(session_id))
 
     # Operations: acting
 
@@ -382,17 +307,25 @@ class Supervisor:
         """A session at run time."""
         if self.draining:
             raise OperationError("shutting-down")
+        if name in self.sessions:
+            raise OperationError("bad-argument", id=name, hint="a session has that name")
         try:
             session = self.open_session(name, options)
             self.add(session)
-        except ValueError as error:
+        except (ValueError, ForwardError) as error:
             raise OperationError("bad-argument", id=name, hint=str(error)) from None
-        return self._summary(session)
+        self.remember(name, options)
+        return looking.summary(session)
 
     def close(self, session_id: str, reason: str) -> None:
-        """End a session for good."""
+        """End a session for good: it does not come back with the daemon."""
+        self.end_session(session_id, reason)
+        self.remember(session_id, None)
+
+    def end_session(self, session_id: str, reason: str, *, tell: bool = True) -> None:
+        """End a session that may come again; without *tell* the peer hears of it by the next."""
         session = self.find(session_id)
-        session.close(reason)
+        session.close(reason, tell=tell)
         self.past.add(session.policy.counters)
         for _, waiter in self._waiters.pop(session, []):
             waiter.callback({"id": session_id, "outcome": "abandoned", "why": "closed"})
@@ -437,6 +370,18 @@ class Supervisor:
         except ValueError as error:
             raise OperationError("bad-argument", hint=str(error)) from None
 
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the running daemon; ValueError in one line."""
+        if self.change_setting is None:
+            raise ValueError("nothing can be set here")
+        self.change_setting(name, value)
+
+    def settings_changed(self) -> None:
+        """The storm budget or the policies have other numbers: ask them again when they are due."""
+        for session in self.sessions.values():
+            session.settle()
+        self._grant()
+
     def shutdown(self) -> None:
         """End the daemon."""
         self.end()
@@ -449,10 +394,6 @@ class Supervisor:
     def drain(self) -> None:
         """Take no new sessions; those there are go on."""
         self.draining = True
-
-
-def _arrow(base: tuple[str, int], remote: tuple[str, int]) -> str:
-    return f"{format_address(base)}->{format_address(remote)}"
 
 
 def _refused(session_id: str, refusal: Refusal) -> OperationError:

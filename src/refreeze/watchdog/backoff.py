@@ -49,7 +49,7 @@ class Breaker:
     peer's offer closes it, and the next failure opens it again.
     """
 
-    _settings: PolicySettings
+    settings: PolicySettings
     _random: Randomness
     circuit: Circuit = Circuit.CLOSED
     run: int = 0
@@ -70,14 +70,14 @@ class Breaker:
         """Count one failed attempt; True when that opened the circuit (again)."""
         self.run += 1
         self._failures.append(now)
-        while self._failures[0] < now - self._settings.attempts_window:
+        while self._failures[0] < now - self.settings.attempts_window:
             self._failures.popleft()
         if self.circuit is Circuit.OPEN:
             return False
         if connected_once:
-            exhausted = len(self._failures) >= self._settings.attempts
+            exhausted = len(self._failures) >= self.settings.attempts
         else:
-            exhausted = self.run > self._settings.initial_restarts
+            exhausted = self.run > self.settings.initial_restarts
         if not (exhausted or self._probation or self.circuit is Circuit.HALF_OPEN):
             return False
         self._open(now)
@@ -88,9 +88,9 @@ class Breaker:
             self._openings += 1
         self._probation = self._trial = False
         self.circuit = Circuit.OPEN
-        jitter = self._settings.probe_jitter
-        base = self._settings.probe_first * 2.0 ** min(self._openings - 1, 32)
-        base = min(self._settings.probe_max, base)
+        jitter = self.settings.probe_jitter
+        base = self.settings.probe_first * 2.0 ** min(self._openings - 1, 32)
+        base = min(self.settings.probe_max, base)
         self.probe_at = now + base * self._random.uniform(1 - jitter, 1 + jitter)
 
     def half_open(self) -> None:

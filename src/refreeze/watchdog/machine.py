@@ -68,6 +68,11 @@ class Machine:
         self.breaker = Breaker(self.settings, self.random)
         self._resets = Limit(self.settings.resets, self.settings.resets_window)
 
+    def change_settings(self, settings: PolicySettings) -> None:
+        """See :meth:`.Policy.change_settings`."""
+        self.settings = self.path.settings = self.breaker.settings = settings
+        self._resets.number, self._resets.window = settings.resets, settings.resets_window
+
     # What comes out
 
     def act(self, action: Action) -> None:

@@ -29,7 +29,7 @@ class Health(StrEnum):
 class Path:
     """I remember the health of one session's path and the times that follow from it."""
 
-    _settings: PolicySettings
+    settings: PolicySettings
     health: Health = Health.NEW
     ever_connected: bool = False
     cause: Cause = Cause.INITIAL
@@ -60,10 +60,10 @@ class Path:
         """Until when a never connected path that failed waits for late candidates."""
         if self._first_failed is None:
             return None
-        hard = self._first_failed + self._settings.initial_hard
+        hard = self._first_failed + self.settings.initial_hard
         if self._last_failed is None:
             return hard
-        return min(self._last_failed + self._settings.initial_grace, hard)
+        return min(self._last_failed + self.settings.initial_grace, hard)
 
     def forget_grace(self) -> None:
         """A new round has its own grace."""
@@ -83,7 +83,7 @@ class Path:
         outage = None
         if self.health is not Health.GOOD and self.health is not Health.SUSPECT:
             self._earned = earned
-            self.stable_at = now + self._settings.stable_after
+            self.stable_at = now + self.settings.stable_after
         elif earned and self.stable_at is not None:
             self._earned = True
         if self.broken_since is not None:
@@ -96,11 +96,11 @@ class Path:
     def flapped(self, now: float) -> bool:
         """Count disconnected -> connected; True when the limit was crossed just now."""
         self._flaps.append(now)
-        while self._flaps[0] < now - self._settings.flap_window:
+        while self._flaps[0] < now - self.settings.flap_window:
             self._flaps.popleft()
-        while len(self._flaps) > self._settings.flap_limit + 1:
+        while len(self._flaps) > self.settings.flap_limit + 1:
             self._flaps.popleft()
-        over = len(self._flaps) > self._settings.flap_limit
+        over = len(self._flaps) > self.settings.flap_limit
         crossed = over and not self.flapping
         self.flapping = over
         return crossed
@@ -109,8 +109,8 @@ class Path:
         """`disconnected`: a doubt, not a failure."""
         if self.health is Health.GOOD:
             self.health = Health.SUSPECT
-            if self._settings.early_restart_after is not None:
-                self.suspect_until = now + self._settings.early_restart_after
+            if self.settings.early_restart_after is not None:
+                self.suspect_until = now + self.settings.early_restart_after
 
     def failed(self, now: float, cause: Cause) -> bool:
         """Broken; True when a connection won by a restart died before it was stable."""
@@ -133,7 +133,7 @@ class Path:
         if self.health is not Health.BAD:
             return False
         self.health = Health.RECOVERED
-        self.recovered_until = now + self._settings.recovered_restart_after
+        self.recovered_until = now + self.settings.recovered_restart_after
         return True
 
     def relapse(self) -> None:

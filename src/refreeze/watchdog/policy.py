@@ -50,6 +50,11 @@ class Policy:
         self._last_resend = NEVER
         self._minor_at: float | None = None
 
+    def change_settings(self, settings: PolicySettings) -> None:
+        """Go by *settings* from now on; what is scheduled already stays when it is."""
+        self._settings = settings
+        self._machine.change_settings(settings)
+
     # What can be read
 
     @property

@@ -77,6 +77,11 @@ class Storm:
         self._storms = 0
         self._notes: list[Note] = []
 
+    def change_settings(self, settings: StormSettings) -> None:
+        """Go by *settings* from now on; what is scheduled already stays when it is."""
+        self._settings = settings
+        self._tokens = min(self._tokens, float(settings.burst))
+
     # What can be read
 
     @property

@@ -1,0 +1,115 @@
+"""What operators see of a session: records of plain words, no secret among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from refreeze.basics import format_address
+from refreeze.sessions.session import Session
+
+Record = dict[str, Any]
+
+
+def summary(session: Session) -> Record:
+    """One record, as `list` shows it."""
+    snapshot = session.policy.snapshot()
+    pair = session.connection.iceTransport.transport.route
+    arrow = "none"
+    if pair is not None:
+        arrow = f"{format_address(pair.base)}->{format_address(pair.remote_address)}"
+    record: Record = {
+        "id": session.identity.name,
+        "peer": session.identity.peer,
+        "state": session.state,
+        "watchdog": snapshot.state.value,
+        "role": "offerer" if session.identity.offerer else "answerer",
+        "attempts": snapshot.attempts,
+        "pair": arrow,
+    }
+    if pair is not None and pair.rtt is not None:
+        record["rtt_ms"] = round(pair.rtt * 1000, 2)
+    return record
+
+
+def details(session: Session, now: float) -> list[Record]:
+    """Everything there is to see, a record a part."""
+    return [
+        {"part": "session", **summary(session)},
+        _watchdog(session, now),
+        {
+            "part": "signaling",
+            "up": session.signaling_up,
+            "peer_online": session.peer_online,
+            "epoch": session.conversation.epoch,
+            "generation": session.conversation.generation,
+        },
+        _forward(session),
+        *_pairs(session),
+    ]
+
+
+def _watchdog(session: Session, now: float) -> Record:
+    snapshot = session.policy.snapshot()
+    return {
+        "part": "watchdog",
+        "state": snapshot.state.value,
+        "attempts": snapshot.attempts,
+        "circuit": snapshot.circuit.value,
+        "cause": snapshot.cause.value if snapshot.cause else None,
+        "next": round(snapshot.next_action_at - now, 1) if snapshot.next_action_at else None,
+        "held": snapshot.held_reason,
+        "last": snapshot.last_outcome.value if snapshot.last_outcome else None,
+        "why": snapshot.last_reason,
+    }
+
+
+def _forward(session: Session) -> Record:
+    forward, door = session.forward, session.protect
+    return {
+        "part": "forward",
+        "listen": forward.listen_address,
+        "deliver": forward.settings.deliver,
+        "protect": door.name,
+        "max_payload": door.max_payload,
+        "accepted": forward.counters.accepted,
+        "handed": forward.counters.handed,
+        "dropped": sum(forward.counters.dropped_out.values()),
+        "received": forward.counters.received,
+        "delivered": forward.counters.delivered,
+    }
+
+
+def _pairs(session: Session) -> list[Record]:
+    return [
+        {
+            "part": "pair",
+            "generation": generation.number,
+            "phase": generation.phase.value,
+            "local": format_address(pair.base),
+            "remote": format_address(pair.remote_address),
+            "types": f"{pair.local.type.value}/{pair.remote.type.value}",
+            "state": pair.state.value,
+            "nominated": pair.nominated,
+            "rtt_ms": None if pair.rtt is None else round(pair.rtt * 1000, 2),
+            "packets_out": pair.counters.packets_out,
+            "packets_in": pair.counters.packets_in,
+        }
+        for generation in session.connection.iceTransport.transport.generations()
+        for pair in generation.agent.pairs
+    ]
+
+
+def rounds(session: Session) -> list[Record]:
+    """The latest rounds, oldest first."""
+    return [
+        {
+            "round": record.id,
+            "cause": record.cause.value,
+            "by": "us" if record.ours else "peer",
+            "outcome": record.outcome.value if record.outcome else None,
+            "seconds": round(record.seconds or 0.0, 3),
+            "why": record.detail,
+            "reason": record.reason or None,
+        }
+        for record in session.book.ended
+    ]
