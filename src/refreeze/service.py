@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -60,6 +61,8 @@ class Process:
     boottime: Callable[[], float] | None = None
     set_log_level: Callable[[str], None] | None = None
     """Takes a name of twisted.logger.LogLevel; None: the log is not ours."""
+    inherited: Sequence[socket.socket] = ()
+    """Sockets that the service manager opened for us."""
     on_address_change: Callable[[Callable[[], None]], None] | None = None
     """Calls back whenever this machine's addresses may have changed; None: nobody knows."""
     scheduler: Scheduler = field(init=False)
@@ -239,7 +242,15 @@ class Daemon(Service):
             tcp=places.tcp,
             cookie_file=places.cookie,
             random=self.process.random,
+            inherited=self._inherited_at(places.socket),
         )
+
+    def _inherited_at(self, path: str | None) -> socket.socket | None:
+        """The socket that the service manager opened at *path*, told apart by nothing else."""
+        for each in self.process.inherited:
+            if each.family == socket.AF_UNIX and path is not None and each.getsockname() == path:
+                return each
+        return None
 
     def _make_hub(self, where: str) -> Hub:
         place = check_hub_endpoint(where)

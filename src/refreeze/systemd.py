@@ -1,12 +1,55 @@
-"""What systemd wants to hear: READY, STOPPING, the watchdog's pings (sd_notify(3))."""
+"""What systemd wants to hear (sd_notify(3)), and the sockets that it opened (sd_listen_fds(3))."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 
 from attrs import define, field
+
+_FIRST = 3
+"""SD_LISTEN_FDS_START."""
+_MOST = 64
+_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+def initial_environment() -> dict[str, str]:
+    """The environment that this process was started with.
+
+    Twisted's endpoints module takes LISTEN_FDS away when it is imported, which twistd may have
+    done before us (it depends on the plugin cache); the kernel's copy stays.
+    """
+    try:
+        block = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (entry.partition(b"=") for entry in block.split(b"\0"))
+    return {os.fsdecode(key): os.fsdecode(value) for key, _, value in pairs if key}
+
+
+def inherited_sockets(
+    environment: MutableMapping[str, str], initial: Mapping[str, str]
+) -> list[socket.socket]:
+    """The sockets that are meant for this process; the variables are removed.
+
+    Whatever is wrong with the variables means that there are none.
+    """
+    found = {name: environment.pop(name, initial.get(name, "")) for name in _VARIABLES}
+    number = found["LISTEN_FDS"]
+    if found["LISTEN_PID"] != str(os.getpid()) or not (number.isascii() and number.isdigit()):
+        return []
+    sockets = []
+    for descriptor in range(_FIRST, _FIRST + min(int(number[:4]), _MOST)):
+        try:
+            os.set_inheritable(descriptor, False)
+            made = socket.socket(fileno=descriptor)
+            made.setblocking(False)
+        except OSError:
+            continue
+        sockets.append(made)
+    return sockets
 
 
 @define(eq=False, repr=False)

@@ -25,7 +25,7 @@ from refreeze.net.netlink import AddressMonitor
 from refreeze.net.scheduler import system_boottime
 from refreeze.net.udp import UdpPortFactory
 from refreeze.service import Daemon, Process
-from refreeze.systemd import Notifier
+from refreeze.systemd import Notifier, inherited_sockets, initial_environment
 
 
 class Options(usage.Options):
@@ -151,6 +151,7 @@ def makeService(options: Options) -> IService:
         wall=time.time,
         boottime=system_boottime,
         on_address_change=addresses.on_change,
+        inherited=inherited_sockets(os.environ, initial_environment()),
         set_log_level=None if journal is None else journal.set_level,
     )
     root: Any = Root(journal)

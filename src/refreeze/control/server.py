@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any, ClassVar
 
 from attrs import define, field
@@ -18,6 +19,7 @@ from refreeze.control.connection import ControlConnection
 from refreeze.control.events import EventLog, LoggedEvent
 from refreeze.control.grammar import Request
 from refreeze.control.verbs import VERBS
+from refreeze.net.inherited import adopt_unix_listener
 from refreeze.signaling.cookie import Cookie, CookieServer, ensure_cookie
 from refreeze.signaling.places import HubPlace, UnixPlace, check_hub_endpoint, server_endpoint
 
@@ -56,6 +58,8 @@ class ControlServer:
     tcp: str | None = field(default=None, kw_only=True)
     cookie_file: str | None = field(default=None, kw_only=True)
     random: Randomness | None = field(default=None, kw_only=True)
+    inherited: socket.socket | None = field(default=None, kw_only=True)
+    """Listens at *path* already: the service manager opened it."""
     _connections: set[ControlConnection] = field(factory=set, init=False)
     _ports: list[IListeningPort] = field(factory=list, init=False)
     _stopping: list[Deferred[None]] = field(factory=list, init=False)
@@ -103,6 +107,10 @@ class ControlServer:
         return ensure_cookie(self.cookie_file, self.random)
 
     def _listen(self, place: HubPlace, cookie: Cookie | None) -> None:
+        if self.inherited is not None and isinstance(place, UnixPlace):
+            factory = _ControlFactory(self, cookie)
+            self._ports.append(adopt_unix_listener(self.reactor, self.inherited, factory))
+            return
         problems: list[Failure] = []
         listening = server_endpoint(self.reactor, place).listen(_ControlFactory(self, cookie))
         listening.addCallbacks(self._ports.append, problems.append)
