@@ -10,9 +10,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.control.verbs import VERBS
+from tests.interop.peers import missing
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -102,7 +103,7 @@ class ShellTests(SynchronousTestCase):
 
     def test_the_man_page_is_clean(self) -> None:
         if shutil.which("groff") is None:
-            raise SkipTest("no groff (apt install groff)")
+            missing("groff (apt install groff-base)")
         page = ROOT / "etc" / "man" / "refreezectl.1"
         result = subprocess.run(
             ["groff", "-mdoc", "-Tutf8", "-ww", str(page)],
