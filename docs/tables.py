@@ -13,8 +13,8 @@ from pathlib import Path
 
 from refreeze.control.codes import RETRY
 from refreeze.control.verbs import VERBS
+from refreeze.ice.outward import outward_state
 from refreeze.ice.states import IceState
-from refreeze.ice.transport import outward_state
 from refreeze.jsep.states import TRANSITIONS
 from refreeze.signaling.acceptance import TABLE, Standing
 from refreeze.watchdog.table import LETTERS, REACTIONS

@@ -29,8 +29,9 @@ from refreeze.net.scheduler import Scheduler
 from refreeze.peer import PeerEnvironment, RTCCertificate
 from refreeze.reloading import Changes, applied, compare, with_setting
 from refreeze.sessions.forward import Forward, ForwardError, parse_place
+from refreeze.sessions.identity import SessionIdentity
 from refreeze.sessions.network import LocalNetwork
-from refreeze.sessions.session import Session, SessionIdentity
+from refreeze.sessions.session import Session
 from refreeze.sessions.settings import SessionSettings
 from refreeze.sessions.store import Store
 from refreeze.sessions.supervisor import Supervisor

@@ -18,7 +18,7 @@ from refreeze.ice import (
     candidate_priority,
     new_credentials,
 )
-from refreeze.ice.transport import TransportEvent
+from refreeze.ice.generation import TransportEvent
 from refreeze.stun import is_stun, parse
 
 

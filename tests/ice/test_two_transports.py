@@ -8,14 +8,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.ice import IceRole, IceState
 from refreeze.ice.events import ConsentLost
-from refreeze.ice.transport import (
+from refreeze.ice.generation import (
     CutOver,
     Ending,
     GenerationEnded,
     GenerationFailed,
     OutwardState,
-    outward_state,
 )
+from refreeze.ice.outward import outward_state
 from tests.ice.duel import Duel, Side
 
 

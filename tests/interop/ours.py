@@ -13,7 +13,7 @@ from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
 
 from refreeze.ice import AgentSettings, CheckBucket
-from refreeze.ice.transport import TransportEvent
+from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import Description, DescriptionType
 from refreeze.net.faults import FaultyPortFactory
 from refreeze.net.mux import Mux

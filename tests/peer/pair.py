@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, field
 
 from refreeze.ice import AgentSettings, CheckBucket
-from refreeze.ice.transport import TransportEvent
+from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import Description, DescriptionType
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool

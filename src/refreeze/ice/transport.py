@@ -24,10 +24,9 @@ A message that names a generation which is gone never gets here: the mux drops i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from typing import Final, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from refreeze.basics import Address, Randomness, on_grid
 from refreeze.ice.agent import Agent
@@ -45,6 +44,19 @@ from refreeze.ice.events import (
     StateChanged,
     Transmit,
 )
+from refreeze.ice.generation import (
+    CutOver,
+    Ending,
+    Generation,
+    GenerationEnded,
+    GenerationFailed,
+    GenerationStaged,
+    OutwardState,
+    PairChanged,
+    Phase,
+    TransportEvent,
+)
+from refreeze.ice.outward import outward_state
 from refreeze.ice.pacing import CheckBucket
 from refreeze.ice.pair import Pair
 from refreeze.ice.settings import AgentSettings
@@ -60,128 +72,6 @@ DRAIN_LIMIT_SECONDS: Final = 30.0
 MAX_DRAINING: Final = 2
 MAX_HELD_UFRAGS: Final = 4
 MAX_HELD_CANDIDATES: Final = 100
-
-
-class Phase(StrEnum):
-    """The life of one generation."""
-
-    STAGED = "staged"
-    PENDING = "pending"
-    ACTIVE = "active"
-    DRAINING = "draining"
-    ENDED = "ended"
-
-
-class Ending(StrEnum):
-    """Why a generation ended without, or after, having been active."""
-
-    DRAINED = "drained"
-    SUPERSEDED = "superseded"
-    ROLLED_BACK = "rolled-back"
-    ABANDONED = "abandoned"
-    CLOSED = "closed"
-
-
-@define(eq=False, repr=False)
-class Generation:
-    """One agent and its place in the succession. ``number`` counts from 1 per transport."""
-
-    number: int
-    agent: Agent
-    phase: Phase = Phase.STAGED
-    drain_at: float | None = None
-    remote_active: bool = False
-
-    @property
-    def ufrag(self) -> str:
-        """The local ufrag, the generation's name on the wire."""
-        return self.agent.local.ufrag
-
-
-@frozen
-class OutwardState:
-    """The state that the world sees changed; ``reason`` is the failed generation's."""
-
-    state: IceState
-    reason: str
-
-
-@frozen
-class GenerationStaged:
-    """A generation exists and answers checks: its ufrag must be routed to this transport."""
-
-    generation: Generation
-
-
-@frozen
-class GenerationEnded:
-    """A generation is gone: its ufrag and its 5-tuples must no longer be routed here (T23)."""
-
-    generation: Generation
-    ending: Ending
-
-
-@frozen
-class GenerationFailed:
-    """The pending generation found no pair; the active one, if any, is untouched (T18)."""
-
-    generation: Generation
-    reason: str
-
-
-@frozen
-class CutOver:
-    """Data moved to *pair* of *generation*; *previous* drains (None on the first connection)."""
-
-    generation: Generation
-    previous: Generation | None
-    pair: Pair
-
-
-@frozen
-class PairChanged:
-    """The pair that carries data is now *pair* (None: there is none)."""
-
-    pair: Pair | None
-
-
-TransportEvent: TypeAlias = (
-    OutwardState
-    | GenerationStaged
-    | GenerationEnded
-    | GenerationFailed
-    | CutOver
-    | PairChanged
-    | Rebound
-    | ConsentLost
-    | Recovered
-    | RoleChanged
-)
-
-_RESTARTED: Final = {
-    IceState.NEW: IceState.CHECKING,
-    IceState.CHECKING: IceState.CHECKING,
-    IceState.CONNECTED: IceState.CONNECTED,
-    IceState.COMPLETED: IceState.CONNECTED,
-    IceState.DISCONNECTED: IceState.CHECKING,
-    IceState.FAILED: IceState.CHECKING,
-}
-"""What the active generation's state reads as while a pending one checks (rule 61)."""
-
-
-def outward_state(active: IceState | None, pending: IceState | None, *, begun: bool) -> IceState:
-    """The one state of two generations; a pure function, tested as a table.
-
-    *pending* is None when there is no pending generation or it has not begun to check: until
-    then the old generation's state shows. *begun* is true once any generation ever checked.
-    """
-    if active is None:
-        if pending is None:
-            return IceState.FAILED if begun else IceState.NEW
-        return pending
-    if pending is None or pending in {IceState.NEW, IceState.FAILED}:
-        return active
-    return _RESTARTED[active]
 
 
 @define(eq=False, repr=False)

@@ -43,6 +43,7 @@ from refreeze.jsep.errors import (
     InvalidModificationError,
     InvalidStateError,
 )
+from refreeze.jsep.held import HeldDescriptions
 from refreeze.jsep.needs import Needs
 from refreeze.jsep.remote import RemoteCandidates
 from refreeze.jsep.roles import OPPOSITE, answered_setup, ice_controlling
@@ -63,7 +64,7 @@ def _ignore(_event: str) -> None:
 
 
 @define(eq=False, repr=False, kw_only=True)
-class Negotiator:
+class Negotiator(HeldDescriptions):
     """One peer connection's signaling. Creating a description changes nothing (rule 7).
 
     Every method that raises leaves all as it was (rules 28 and 35).
@@ -89,10 +90,6 @@ class Negotiator:
     _writer: Writer = field(init=False)
     _remote: RemoteCandidates = field(init=False)
     _gathered: Gathered = field(factory=Gathered, init=False)
-    _current_local: Applied | None = field(default=None, init=False)
-    _pending_local: Applied | None = field(default=None, init=False)
-    _current_remote: Applied | None = field(default=None, init=False)
-    _pending_remote: Applied | None = field(default=None, init=False)
     _created: dict[DescriptionType, str] = field(factory=dict, init=False)
     """[[LastCreatedOffer]] and [[LastCreatedAnswer]]."""
     _ours: Applied | None = field(default=None, init=False)
@@ -116,38 +113,6 @@ class Negotiator:
             lambda: self.signaling_state is SignalingState.STABLE,
             lambda: self.on_fire("negotiationneeded"),
         )
-
-    # Descriptions
-
-    @property
-    def current_local(self) -> Description | None:
-        """Since the last completed exchange."""
-        return self._current_local.describe() if self._current_local else None
-
-    @property
-    def pending_local(self) -> Description | None:
-        """While an exchange is under way."""
-        return self._pending_local.describe() if self._pending_local else None
-
-    @property
-    def current_remote(self) -> Description | None:
-        """Since the last completed exchange."""
-        return self._current_remote.describe() if self._current_remote else None
-
-    @property
-    def pending_remote(self) -> Description | None:
-        """While an exchange is under way."""
-        return self._pending_remote.describe() if self._pending_remote else None
-
-    @property
-    def local_description(self) -> Description | None:
-        """Pending, or else current."""
-        return self.pending_local or self.current_local
-
-    @property
-    def remote_description(self) -> Description | None:
-        """Pending, or else current."""
-        return self.pending_remote or self.current_remote
 
     # Creating
 

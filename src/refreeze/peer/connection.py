@@ -23,7 +23,7 @@ from refreeze.ice import (
     candidate_foundation,
     candidate_priority,
 )
-from refreeze.ice.transport import TransportEvent
+from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import (
     AbandonGeneration,
     AddRemoteCandidate,

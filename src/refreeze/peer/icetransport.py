@@ -15,15 +15,15 @@ from attrs import define, field
 
 from refreeze.basics import Address, Randomness
 from refreeze.ice import AgentSettings, Candidate, CheckBucket, Credentials, IceRole, IceState
-from refreeze.ice.pair import Pair
-from refreeze.ice.transport import (
+from refreeze.ice.generation import (
     GenerationEnded,
     GenerationStaged,
     OutwardState,
     PairChanged,
-    Transport,
     TransportEvent,
 )
+from refreeze.ice.pair import Pair
+from refreeze.ice.transport import Transport
 from refreeze.net.mux import Mux
 from refreeze.net.scheduler import Handle, Scheduler
 from refreeze.peer.door import (

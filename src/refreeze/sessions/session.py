@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from refreeze.basics import Randomness, format_address
 from refreeze.ice.events import ConsentLost, Rebound, Recovered
-from refreeze.ice.transport import (
+from refreeze.ice.generation import (
     CutOver,
     GenerationFailed,
     OutwardState,
@@ -27,6 +27,7 @@ from refreeze.jsep import Description, DescriptionType, JsepError
 from refreeze.net.scheduler import Handle, Scheduler
 from refreeze.peer import Event, PeerEnvironment, RawProtect, RTCIceCandidate, RTCPeerConnection
 from refreeze.sessions.forward import Forward
+from refreeze.sessions.identity import Budget, SessionIdentity
 from refreeze.sessions.rounds import RoundBook, RoundRecord
 from refreeze.signaling import (
     Apply,
@@ -55,33 +56,6 @@ from refreeze.watchdog import (
 )
 
 _ROLLBACK = Description(DescriptionType.ROLLBACK)
-
-
-class Budget(Protocol):
-    """What a session asks of those above it."""
-
-    def request(self, session: Session, ticket: int, cause: Cause) -> None: ...
-
-    def withdraw(self, session: Session) -> None: ...
-
-    def failed(self, session: Session) -> None: ...
-
-    def round_ended(self, session: Session, record: RoundRecord) -> None: ...
-
-    def epoch_raised(self, session: Session, epoch: int) -> None: ...
-
-    def look_at_network(self) -> None: ...
-
-
-@frozen(kw_only=True)
-class SessionIdentity:
-    """Who talks with whom about what. *offerer*: whether our watchdog offers."""
-
-    name: str
-    me: str
-    peer: str
-    offerer: bool
-    epoch: int
 
 
 @define(eq=False, repr=False, kw_only=True)
