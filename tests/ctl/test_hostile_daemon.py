@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.control.grammar import parse_request
+from refreeze.ctl.client import Client
+from refreeze.ctl.options import Options
 from refreeze.ctl.output import event, event_json
 from refreeze.ctl.wire import ConnectError, Connection, Final, ReplyTimeout, WireError, quote
 
@@ -77,6 +79,15 @@ class HostileDaemonTests(SynchronousTestCase):
             answers = f"* refreeze 1 auth=cookie\n@1 OK {fields}\n".encode()
             error = self.assertRaises(ConnectError, self.connect, answers, cookie)
             self.assertIn("does not know the cookie", str(error))
+
+    def test_wait_gives_up_once_and_says_what_it_saw(self) -> None:
+        """The daemon says nothing more, not even to `unwatch`."""
+        answers = GREETED + b'@2 OK\n@3 - {"id":"x","state":"failed"}\n@3 OK\n'
+        options = Options()
+        options.timeout = 0.2
+        client = Client(self.connect(answers), options)
+        error = self.assertRaises(ReplyTimeout, client.wait, ["x", "connected"])
+        self.assertEqual(str(error), "x is failed, not connected")
 
 
 class HostileLineTests(SynchronousTestCase):

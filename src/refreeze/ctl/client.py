@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from refreeze.ctl import output
 from refreeze.ctl.options import LOOKING, Options, UsageError, full_verb, seconds
-from refreeze.ctl.wire import Connection, Final, ReplyTimeout, quote
+from refreeze.ctl.wire import ConnectError, Connection, Final, ReplyTimeout, quote
 
 DONE, REFUSED, USAGE, UNREACHABLE, LATE, SOME = range(6)
 """The exit codes."""
@@ -94,7 +95,8 @@ class Client:
             return self._refused(final)
         try:
             while True:
-                records, final = self.connection.ask(f"show {quote(name)}")
+                left = max(0.0, deadline - time.monotonic())
+                records, final = self.connection.ask(f"show {quote(name)}", left)
                 if not final.ok:
                     return self._refused(final)
                 state = str(records[0].get("state")) if records else "gone"
@@ -105,7 +107,10 @@ class Client:
                 if self._passed_through(name, accepted, deadline, late):
                     return DONE
         finally:
-            self.unfollow()
+            # Not asked: whoever gave up waiting must not wait for the answer to that.
+            with suppress(ConnectError, ReplyTimeout):
+                self.connection.send("unwatch")
+            self.connection.forget_events()
 
     def _passed_through(
         self, name: str, accepted: Collection[str], deadline: float, late: str
