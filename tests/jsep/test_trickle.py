@@ -175,6 +175,14 @@ class RemoteTests(SynchronousTestCase):
         exchange(one, two)
         self.assertEqual([port for _, port in two.received], [1, 2])
 
+    def test_another_foundation_does_not_make_another_candidate_rule_49(self) -> None:
+        """libwebrtc may number its foundations anew in a later description."""
+        one, two = connected()
+        name = ufrag(one.jsep.current_local)
+        two.add(line(1, name))
+        two.add(line(1, name).replace("candidate:", "candidate:9", 1))
+        self.assertEqual([port for _, port in two.received], [1])
+
     def test_after_the_end_no_more_count_rule_51(self) -> None:
         one, two = connected()
         name = ufrag(one.jsep.current_local)

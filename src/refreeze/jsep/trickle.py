@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from attrs import define, evolve, field
+from attrs import define, field
 
+from refreeze.basics import Address
 from refreeze.ice.candidate import Candidate
 from refreeze.sdp import MAX_CANDIDATES, format_candidate
 
@@ -33,12 +34,13 @@ MAX_LOCAL_UFRAGS: Final = 8
 class Seen:
     """What one generation of one side has brought so far; all its descriptions share it."""
 
-    candidates: set[Candidate] = field(factory=set)
+    candidates: set[tuple[str, Address, int]] = field(factory=set)
+    """By what makes one the same as another: transport, address and component."""
     ended: bool = False
 
     def take(self, candidate: Candidate) -> bool:
         """Whether it counts: before the end (rule 51), new (rule 49), and not one too many."""
-        key = evolve(candidate, ufrag=None, extensions=())
+        key = (candidate.transport.lower(), candidate.address, candidate.component)
         if self.ended or len(self.candidates) >= MAX_CANDIDATES or key in self.candidates:
             return False
         self.candidates.add(key)
