@@ -115,6 +115,8 @@ class ControlSignalingTests(SynchronousTestCase):
         self.flow()
         kinds = [envelope["kind"] for envelope in self.apps["alice"].carried]
         self.assertIn("offer", kinds)
+        topics = [topic for topic, _ in self.apps["alice"].events if topic.startswith("round.")]
+        self.assertEqual(topics[:3], ["round.start", "round.answer", "round.done"])
         self.assertIn("answer", [envelope["kind"] for envelope in self.apps["bob"].carried])
         offers = kinds.count("offer")
         self.apps["alice"].ask("@f fault link path for=30")

@@ -8,7 +8,7 @@ import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.systemd import Notifier
+from refreeze.systemd import Notifier, inherited_sockets, initial_environment
 
 
 class NotifierTests(SynchronousTestCase):
@@ -80,3 +80,18 @@ class NotifierTests(SynchronousTestCase):
         notifier.send("READY=1")
         notifier.close()
         notifier.close()
+
+
+class InheritedSocketTests(SynchronousTestCase):
+    """sd_listen_fds(3). That sockets are taken is seen in tests/test_service_manager.py."""
+
+    def test_what_is_meant_for_another_process_or_wrong_is_left_alone(self) -> None:
+        us = str(os.getpid())
+        for pid, number in (("1", "1"), ("", "1"), (us, ""), (us, "x"), (us, "-1"), (us, "\u00b2")):
+            environment = {"LISTEN_PID": pid, "LISTEN_FDS": number, "LISTEN_FDNAMES": "x", "A": "b"}
+            self.assertEqual(inherited_sockets(environment, {}), [])
+            self.assertEqual(environment, {"A": "b"})
+
+    def test_the_kernels_copy_serves_when_the_variables_are_gone(self) -> None:
+        self.assertEqual(inherited_sockets({}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}), [])
+        self.assertIn("PATH", initial_environment())

@@ -40,7 +40,10 @@ class Options(usage.Options):
         if bool(self["demo"]) == bool(self["config"]):
             raise usage.UsageError("one of --config FILE and --demo is wanted")
         if self["demo"]:
-            self["settings"] = demo.settings()
+            try:
+                self["settings"] = demo.settings()
+            except (ValueError, OSError) as error:  # such as a working directory's long name
+                raise usage.UsageError(f"the demo cannot run here: {error}") from None
             return
         try:
             self["settings"] = [load(self["config"])]

@@ -445,6 +445,7 @@ class Session:
         if record.ufrag is not None and transport.find(record.ufrag) is None:
             self._end_round(RoundOutcome.FAILED, "no-ice")  # rule 37: the next offer restarts
             return
+        self.emit("round.answer", {"id": self.identity.name, "round": record.id})
         self.policy.round_answered(record.id, self._now())
         self._settle()
 
