@@ -139,6 +139,10 @@ class FakeFactory:
     def local_hosts(self) -> Sequence[tuple[str, str]]:
         return [("eth0", host) for host in self.hosts]
 
+    def source_host(self, remote_host: str) -> str | None:
+        six = ":" in remote_host
+        return next((host for host in self.hosts if (":" in host) is six), None)
+
 
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))

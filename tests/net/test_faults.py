@@ -82,4 +82,6 @@ class FaultTests(SynchronousTestCase):
 
     def test_the_rest_of_the_factory_passes_through(self) -> None:
         self.assertEqual(self.factory.local_hosts(), [("eth0", HOST)])
+        self.assertEqual(self.factory.source_host("192.0.2.7"), HOST)
+        self.assertIsNone(self.factory.source_host("2001:db8::7"))
         self.assertIs(self.factory.open_unix("/run/x"), self.inner.opened[1])

@@ -171,6 +171,12 @@ class UdpTests(RealPortCase):
     def test_local_hosts_have_loopback(self) -> None:
         self.assertIn(("lo", "127.0.0.1"), self.factory.local_hosts())
 
+    def test_the_source_towards_a_remote_is_the_kernels_choice(self) -> None:
+        self.assertEqual(self.factory.source_host("127.0.0.9"), "127.0.0.1")
+        self.assertEqual(self.factory.source_host("::1"), "::1")
+        for nowhere in ("localhost", "", "fe80::1%nosuchlink", "255.255.255.255"):
+            self.assertIsNone(self.factory.source_host(nowhere))
+
 
 class UnixTests(RealPortCase):
     """UNIX datagram ports and their files."""

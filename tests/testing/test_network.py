@@ -159,6 +159,24 @@ class LocalTests(Case):
         self.assertIn(("eth0", "2001:db8::1"), listed)
         self.assertIn(("wlan0", "198.51.100.1"), listed)
 
+    def test_the_factory_knows_the_source_towards_a_remote(self) -> None:
+        """Its own address, the one beside the remote, else the first; by family and scope."""
+        alice = self.hosts["alice"]
+        alice.add_address("fe80::1%wlan0", interface="wlan0")
+        home = self.network.nat("home", "203.0.113.1")
+        alice.add_address("10.0.0.2", nat=home, interface="wlan0")
+        self.network.host("printer", ["10.0.0.3"], nat=home)
+        source = alice.factory.source_host
+        self.assertEqual(source(BOB[0]), ALICE[0])
+        self.assertEqual(source("10.0.0.2"), "10.0.0.2")
+        self.assertEqual(source("10.0.0.3"), "10.0.0.2")
+        self.assertEqual(source("198.51.100.77"), ALICE[0])
+        self.assertEqual(source("2001:DB8::77"), "2001:db8::1")
+        self.assertEqual(source("fe80::2%wlan0"), "fe80::1%wlan0")
+        self.assertEqual((source("127.0.0.5"), source("::1")), ("127.0.0.1", "::1"))
+        self.assertIsNone(self.hosts["bob"].factory.source_host("2001:db8::77"))
+        self.assertIsNone(source("stun.example"))
+
 
 class AddressTests(Case):
     """Local addresses come and go."""

@@ -109,6 +109,10 @@ class FaultyPortFactory:
         """As the wrapped factory has them."""
         return self._factory.local_hosts()
 
+    def source_host(self, remote_host: str) -> str | None:
+        """As the wrapped factory has it: a fault is no missing route."""
+        return self._factory.source_host(remote_host)
+
     def drop(self, base: Address, remote: Address | None, until: float) -> bool:
         """See :meth:`FaultyPort.drop`; False when no port has that base."""
         port = self.ports.get(base)

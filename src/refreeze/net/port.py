@@ -83,3 +83,10 @@ class PortFactory(Protocol):
     def local_hosts(self) -> Sequence[tuple[str, str]]:
         """(interface name, numeric address) of every usable address, link-local ones with zone."""
         ...
+
+    def source_host(self, remote_host: str) -> str | None:
+        """Which of this machine's addresses a datagram to *remote_host* would leave from.
+
+        None without a route there, or when *remote_host* is no numeric address. Nothing is sent.
+        """
+        ...

@@ -38,6 +38,9 @@ MAX_READ_ERRORS: Final = 16
 MAX_TARGETS: Final = 4096
 """Destinations and scopes whose socket address is kept; all are forgotten when it is full."""
 
+_SOME_PORT: Final = 9
+"""A route does not depend on the port, but a socket is not connected to port 0."""
+
 _TRUNCATED: Final = int(socket.MSG_TRUNC)
 
 _BROKEN: Final = frozenset(
@@ -297,12 +300,7 @@ class Udp6Port(SocketPort):
         known = self._sources.get((host, scope))
         if known is not None:
             return known
-        bare = host.partition("%")[0]
-        try:
-            name = canonical_host(f"{bare}%{socket.if_indextoname(scope)}" if scope else bare)
-        except (OSError, ValueError):
-            name = canonical_host(bare)
-        return str(_keep(self._sources, (host, scope), name))
+        return str(_keep(self._sources, (host, scope), _with_zone(host, scope)))
 
     def _send_with_tos(self, data: bytes, target: _SocketAddress, tos: int) -> None:
         ancillary = [(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos.to_bytes(4, "little"))]
@@ -334,6 +332,15 @@ def _keep(cache: dict[Any, Any], key: object, value: Any) -> Any:
         cache.clear()
     cache[key] = value
     return value
+
+
+def _with_zone(host: str, scope: int) -> str:
+    """A socket's IPv6 host as ours: the zone is the interface's name, where there is one."""
+    bare = host.partition("%")[0]
+    try:
+        return canonical_host(f"{bare}%{socket.if_indextoname(scope)}" if scope else bare)
+    except (OSError, ValueError):
+        return canonical_host(bare)
 
 
 def _scope_id(zone: str) -> int:
@@ -379,6 +386,17 @@ class UdpPortFactory:
         """See :class:`~refreeze.net.port.PortFactory`."""
         return system_hosts()
 
+    def source_host(self, remote_host: str) -> str | None:
+        """See :class:`~refreeze.net.port.PortFactory`: a connected socket knows its route."""
+        try:
+            host = canonical_host(remote_host)
+            if not is_ipv6(host):
+                return str(_connected_name(socket.AF_INET, (host, _SOME_PORT))[0])
+            name = _connected_name(socket.AF_INET6, _bind_address(host, _SOME_PORT))
+            return _with_zone(name[0], name[3])
+        except (OSError, ValueError):
+            return None
+
     def _set_options(self, sock: socket.socket, *, six: bool) -> None:
         _set_buffers(sock, self.settings)
         if six:
@@ -395,6 +413,13 @@ def _bind_address(host: str, port: int) -> tuple[str, int, int, int]:
         return bare, port, 0, _scope_id(zone) if zone else 0
     except ValueError:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
+
+
+def _connected_name(family: int, remote: _SocketAddress) -> _SocketAddress:
+    """The local name of a UDP socket that is connected to *remote*; OSError without a route."""
+    with socket.socket(family, socket.SOCK_DGRAM) as connected:
+        connected.connect(remote)
+        return connected.getsockname()
 
 
 def _set_buffers(sock: socket.socket, settings: UdpSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -35,6 +36,11 @@ def refuse(number: int) -> OSError:
 def is_loopback(host: str) -> bool:
     """Of a canonical address."""
     return host.startswith("127.") or host == "::1"
+
+
+def is_link_local(host: str) -> bool:
+    """Of a canonical address."""
+    return ipaddress.ip_address(host.partition("%")[0]).is_link_local
 
 
 @define(eq=False, repr=False)
@@ -268,14 +274,25 @@ class FakeHost:
             found = self._ports.get(("::" if ":" in local[0] else "0.0.0.0", local[1]))
         return found
 
-    def source(self, port: FakePort) -> Interface | None:
+    def source(self, port: FakePort, remote_host: str) -> Interface | None:
         """Whence a datagram of *port* leaves that is not for this host's loopback."""
         if port.interface is not None or port.local[0] not in _WILDCARDS:
             return port.interface
-        six = port.six
-        return next(
-            (each for each in self.interfaces.values() if six == is_ipv6(each.address)), None
-        )
+        return self.route(remote_host)
+
+    def route(self, remote_host: str) -> Interface | None:
+        """The interface towards *remote_host*: its own, then the first that it is next to,
+        then the first of its family, as if that had the default route.
+        """
+        six, link_local = is_ipv6(remote_host), is_link_local(remote_host)
+        able = [
+            each
+            for each in self.interfaces.values()
+            if is_ipv6(each.address) is six and is_link_local(each.address) is link_local
+        ]
+        near = [each for each in able if each.realm.find(remote_host) is not None]
+        own = [each for each in near if each.address == remote_host]
+        return next(iter([*own, *near, *able]), None)
 
     def _bind(self, local: Address, interface: Interface | None) -> FakePort:
         if local in self._ports:
@@ -310,3 +327,14 @@ class FakePortFactory:
         """See :class:`~refreeze.net.port.PortFactory`."""
         own = [(each.name, each.address) for each in self.host.interfaces.values()]
         return [("lo", "127.0.0.1"), ("lo", "::1"), *own]
+
+    def source_host(self, remote_host: str) -> str | None:
+        """See :class:`~refreeze.net.port.PortFactory`."""
+        try:
+            remote = canonical_host(remote_host)
+        except ValueError:
+            return None
+        if is_loopback(remote):
+            return "::1" if is_ipv6(remote) else "127.0.0.1"
+        interface = self.host.route(remote)
+        return None if interface is None else interface.address

@@ -196,7 +196,7 @@ class FakeNetwork:
             log.sent += len(items)
             self.soon(self._arrive_locally, flight)
             return True
-        source = origin.source(port)
+        source = origin.source(port, remote[0])
         if source is None:
             return False
         flight.source = source
