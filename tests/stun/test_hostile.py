@@ -70,6 +70,8 @@ def touch(parsed: Message) -> None:
     for name in dir(type(parsed)):
         if not name.startswith("_"):
             getattr(parsed, name)
+    for kind in Attribute:
+        parsed.attributes(kind)
     parsed.verify(KEY)
     repr(parsed)
 
@@ -168,6 +170,27 @@ class HostileTests(SynchronousTestCase):
             Attribute.UNKNOWN_ATTRIBUTES: (1, 3),
             Attribute.XOR_MAPPED_ADDRESS: (0, 1, 4, 7, 9, 20),
             Attribute.MAPPED_ADDRESS: (0, 1, 4, 7, 9, 20),
+            Attribute.CHANGE_REQUEST: (0, 3, 5, 8),
+            Attribute.CHANNEL_NUMBER: (0, 2, 5),
+            Attribute.LIFETIME: (0, 3, 5, 8),
+            Attribute.REQUESTED_ADDRESS_FAMILY: (0, 1, 5),
+            Attribute.ADDITIONAL_ADDRESS_FAMILY: (0, 1, 5),
+            Attribute.EVEN_PORT: (0, 2, 4),
+            Attribute.REQUESTED_TRANSPORT: (0, 1, 5),
+            Attribute.DONT_FRAGMENT: (1, 4),
+            Attribute.USERHASH: (0, 16, 20, 31, 33),
+            Attribute.RESERVATION_TOKEN: (0, 7, 9),
+            Attribute.RESPONSE_PORT: (0, 1, 3, 5),
+            Attribute.ICMP: (0, 4, 7, 9),
+            Attribute.PASSWORD_ALGORITHM: (0, 1, 3, 4, 6),
+            Attribute.PASSWORD_ALGORITHMS: (1, 3, 4, 6),
+            Attribute.ADDRESS_ERROR_CODE: (0, 3, 768),
+            Attribute.XOR_PEER_ADDRESS: (0, 1, 4, 7, 9, 20),
+            Attribute.XOR_RELAYED_ADDRESS: (0, 1, 4, 7, 9, 20),
+            Attribute.ALTERNATE_SERVER: (0, 1, 4, 7, 9, 20),
+            Attribute.RESPONSE_ORIGIN: (0, 1, 4, 7, 9, 20),
+            Attribute.OTHER_ADDRESS: (0, 1, 4, 7, 9, 20),
+            Attribute.ALTERNATE_DOMAIN: (256,),
             Attribute.USERNAME: (514,),
             Attribute.REALM: (764,),
             Attribute.NONCE: (764,),
@@ -201,7 +224,7 @@ class HostileTests(SynchronousTestCase):
         parse(message(*[(0x9000 + n, b"") for n in range(MAX_ATTRIBUTES)]))
         for attributes in (
             [(0x9000 + n, b"") for n in range(16_000)],
-            [(0x8000, b"")] * 16_000,
+            [(0x8FFF, b"")] * 16_000,
             [(Attribute.USE_CANDIDATE, b"")] * 16_000,
             [(Attribute.MESSAGE_INTEGRITY, bytes(20))] * 2_000,
         ):
@@ -236,8 +259,8 @@ class AttributeRuleTests(SynchronousTestCase):
 
     def test_unknown_required_attributes_are_listed_once(self) -> None:
         """What the agent answers 420 with (RFC 8489 section 6.3.1)."""
-        parsed = parse(message((0x7FFF, b"x"), (0x8FFF, b"y"), (0x0003, b"abcd"), (0x7FFF, b"z")))
-        self.assertEqual(parsed.unknown_required, (0x7FFF, 0x0003))
+        parsed = parse(message((0x7FFF, b"x"), (0x8FFF, b"y"), (0x0004, b"abcd"), (0x7FFF, b"z")))
+        self.assertEqual(parsed.unknown_required, (0x7FFF, 0x0004))
         self.assertEqual(parsed.attribute(0x7FFF), b"x")
         self.assertEqual(parsed.attribute(0x8FFF), b"y")
         self.assertIsNone(parsed.attribute(0x7FFE))

@@ -38,8 +38,9 @@ def reading(data: bytes) -> object:
     except StunError as error:
         return error.reason
     names = [name for name in dir(Message) if not name.startswith("_") and name != "verify"]
-    found = [getattr(parsed, name) for name in names if name != "attribute"]
-    return found, [parsed.attribute(kind) for kind in Attribute], parsed.verify(KEY)
+    found = [getattr(parsed, name) for name in names if not name.startswith("attribute")]
+    values = [(parsed.attribute(kind), parsed.attributes(kind)) for kind in Attribute]
+    return found, values, parsed.verify(KEY)
 
 
 class ShapeTests(SynchronousTestCase):

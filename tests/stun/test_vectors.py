@@ -12,15 +12,19 @@ from refreeze.stun import (
     MessageBuilder,
     MessageClass,
     Method,
+    PasswordAlgorithm,
+    encode_algorithms,
     long_term_key,
     parse,
     short_term_key,
+    user_hash,
 )
 from refreeze.stun.integrity import fingerprint
 from tests.stun import vectors
 
 KEY = short_term_key(vectors.SHORT_TERM_PWD)
 LONG_TERM = long_term_key(vectors.MATRIX, vectors.REALM, vectors.LONG_TERM_PASSWORD)
+SHA256 = long_term_key(vectors.MATRIX, vectors.REALM, vectors.LONG_TERM_PASSWORD, sha256=True)
 
 
 class SampleTests(SynchronousTestCase):
@@ -69,7 +73,7 @@ class SampleTests(SynchronousTestCase):
         self.assertFalse(message.verify(KEY))
 
     def test_sample_request_with_sha256(self) -> None:
-        """RFC 8489 appendix B.1. Its USERHASH and PASSWORD-ALGORITHM are not known here."""
+        """RFC 8489 appendix B.1."""
         text = f"{vectors.MATRIX}:{vectors.REALM}:{vectors.LONG_TERM_PASSWORD}"
         digest = sha256(text.encode()).digest()
         message = parse(vectors.SHA256_REQUEST)
@@ -79,7 +83,15 @@ class SampleTests(SynchronousTestCase):
         self.assertTrue(message.verify(IntegrityKey(digest, sha256=True)))
         self.assertFalse(message.verify(LONG_TERM))
         self.assertEqual(message.nonce, vectors.SHA256_NONCE)
-        self.assertEqual(message.unknown_required, (0x001E, 0x001D))
+        self.assertEqual(message.unknown_required, ())
+        self.assertTrue(message.verify(SHA256))
+        self.assertEqual(
+            message.attribute(Attribute.USERHASH), user_hash(vectors.MATRIX, vectors.REALM)
+        )
+        self.assertEqual(
+            message.attribute(Attribute.PASSWORD_ALGORITHM),
+            encode_algorithms([PasswordAlgorithm.SHA256]),
+        )
 
     def test_each_verifies_again_by_its_learnt_shape(self) -> None:
         for data in (vectors.REQUEST, vectors.RESPONSE_V4, vectors.RESPONSE_V6):

@@ -13,26 +13,42 @@ from refreeze.stun.retransmission import (
     check_rto,
     gathering_rto,
 )
+from refreeze.stun.security import (
+    PasswordAlgorithm,
+    SecurityFeature,
+    cookie_of,
+    encode_algorithms,
+    nonce_features,
+    user_hash,
+)
 from refreeze.stun.templates import RequestTemplate, encode_indication, encode_success
+from refreeze.stun.transaction import ClientTransaction
 
 __all__ = [
     "MIN_RTO",
     "Attribute",
+    "ClientTransaction",
     "IntegrityKey",
     "Message",
     "MessageBuilder",
     "MessageClass",
     "Method",
+    "PasswordAlgorithm",
     "RequestTemplate",
     "RetransmissionSchedule",
+    "SecurityFeature",
     "StunError",
     "check_rto",
+    "cookie_of",
+    "encode_algorithms",
     "encode_error",
     "encode_indication",
     "encode_success",
     "gathering_rto",
     "is_stun",
     "long_term_key",
+    "nonce_features",
     "parse",
     "short_term_key",
+    "user_hash",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Final
 from zlib import crc32
@@ -14,6 +15,8 @@ from refreeze.stun.attributes import (
     MAGIC_COOKIE,
     Attribute,
     check_address,
+    check_response_port,
+    decode_address_error,
     decode_error_code,
     decode_types,
 )
@@ -21,6 +24,7 @@ from refreeze.stun.errors import StunError
 from refreeze.stun.integrity import FINGERPRINT_XOR
 from refreeze.stun.message import Message
 from refreeze.stun.message_type import MessageClass, Method, decode_type, encode_type
+from refreeze.stun.security import decode_algorithm, decode_algorithms
 from refreeze.stun.shapes import Shape, shapes_of_size
 
 _HEADER: Final = Struct("!HHI12s")
@@ -31,12 +35,40 @@ _INTEGRITY: Final = int(Attribute.MESSAGE_INTEGRITY)
 _INTEGRITY_SHA256: Final = int(Attribute.MESSAGE_INTEGRITY_SHA256)
 _INTEGRITIES: Final = (_INTEGRITY, _INTEGRITY_SHA256)
 _FINGERPRINT: Final = int(Attribute.FINGERPRINT)
-_ADDRESSES: Final = (Attribute.MAPPED_ADDRESS, Attribute.XOR_MAPPED_ADDRESS)
 _FIXED: Final = {int(kind): length for kind, length in FIXED_LENGTHS.items()}
 _TEXTS: Final = {int(kind): longest for kind, longest in LONGEST_TEXTS.items()}
 _TYPES: Final = {
     encode_type(method, each): (int(method), each) for method in Method for each in MessageClass
 }
+
+
+def _anything(value: bytes) -> None:
+    """DATA and PADDING: any bytes."""
+
+
+_OTHERS: Final[dict[int, Callable[[bytes], object]]] = {
+    int(Attribute.ERROR_CODE): decode_error_code,
+    int(Attribute.UNKNOWN_ATTRIBUTES): decode_types,
+    int(Attribute.DATA): _anything,
+    int(Attribute.PASSWORD_ALGORITHM): decode_algorithm,
+    int(Attribute.PADDING): _anything,
+    int(Attribute.RESPONSE_PORT): check_response_port,
+    int(Attribute.ADDRESS_ERROR_CODE): decode_address_error,
+    int(Attribute.PASSWORD_ALGORITHMS): decode_algorithms,
+}
+_OTHERS.update(
+    (int(kind), check_address)
+    for kind in (
+        Attribute.MAPPED_ADDRESS,
+        Attribute.XOR_PEER_ADDRESS,
+        Attribute.XOR_RELAYED_ADDRESS,
+        Attribute.XOR_MAPPED_ADDRESS,
+        Attribute.ALTERNATE_SERVER,
+        Attribute.RESPONSE_ORIGIN,
+        Attribute.OTHER_ADDRESS,
+    )
+)
+"""Types whose values need a look of their own: what raises StunError for a bad one."""
 
 MAX_ATTRIBUTES: Final = 64
 """Nobody needs more; a datagram can hold 16,000, and each takes time."""
@@ -165,12 +197,9 @@ def _check_value(kind: int, value: bytes) -> bool:
             value.decode()
         except UnicodeDecodeError:
             raise StunError("attribute") from None
-    elif kind in _ADDRESSES:
-        check_address(value)
-    elif kind == Attribute.ERROR_CODE:
-        decode_error_code(value)
-    elif kind == Attribute.UNKNOWN_ATTRIBUTES:
-        decode_types(value)
     else:
-        return False
+        check = _OTHERS.get(kind)
+        if check is None:
+            return False
+        check(value)
     return True

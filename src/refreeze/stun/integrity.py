@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from hashlib import md5, sha1
 from typing import Final, Protocol, Self
@@ -65,13 +66,18 @@ def short_term_key(pwd: str) -> IntegrityKey:
     return IntegrityKey(pwd.encode())
 
 
-def long_term_key(username: str, realm: str, password: str) -> IntegrityKey:
-    """MD5 of user, realm and password (RFC 8489 section 9.2.2).
+def long_term_key(
+    username: str, realm: str, password: str, *, sha256: bool = False
+) -> IntegrityKey:
+    """MD5 of user, realm and password; with *sha256* its SHA-256, and only a
+    MESSAGE-INTEGRITY-SHA256 is made and believed (RFC 8489 section 18.5.1).
 
     The caller did OpaqueString (RFC 8265) if the texts are not plain ASCII.
     """
-    digest = md5(f"{username}:{realm}:{password}".encode(), usedforsecurity=False)
-    return IntegrityKey(digest.digest())
+    text = f"{username}:{realm}:{password}".encode()
+    if sha256:
+        return IntegrityKey(hashlib.sha256(text).digest(), sha256=True)
+    return IntegrityKey(md5(text, usedforsecurity=False).digest())
 
 
 def fingerprint(data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hmac import compare_digest
 from struct import Struct
 from typing import Final
@@ -11,10 +12,14 @@ from attrs import define
 from refreeze.basics import Address
 from refreeze.stun import attributes as values
 from refreeze.stun.attributes import Attribute
+from refreeze.stun.errors import StunError
 from refreeze.stun.integrity import IntegrityKey
 from refreeze.stun.message_type import MessageClass
+from refreeze.stun.security import decode_algorithms
 from refreeze.stun.shapes import learn
 
+_HEAD: Final = Struct("!HH")
+_U16: Final = Struct("!H")
 _U32: Final = Struct("!I")
 _U64: Final = Struct("!Q")
 # Plain ints: a member of an IntEnum is slow to hash and to compare.
@@ -24,6 +29,8 @@ _USE_CANDIDATE: Final = int(Attribute.USE_CANDIDATE)
 _CONTROLLING: Final = int(Attribute.ICE_CONTROLLING)
 _CONTROLLED: Final = int(Attribute.ICE_CONTROLLED)
 _XOR_MAPPED: Final = int(Attribute.XOR_MAPPED_ADDRESS)
+_XOR_PEER: Final = int(Attribute.XOR_PEER_ADDRESS)
+_DATA: Final = int(Attribute.DATA)
 _INTEGRITY: Final = int(Attribute.MESSAGE_INTEGRITY)
 _INTEGRITY_SHA256: Final = int(Attribute.MESSAGE_INTEGRITY_SHA256)
 _FINGERPRINT: Final = int(Attribute.FINGERPRINT)
@@ -56,6 +63,20 @@ class Message:
             return None
         raw = self.raw
         return raw[at + 4 : at + 4 + (raw[at + 2] << 8 | raw[at + 3])]
+
+    def attributes(self, kind: int) -> tuple[bytes, ...]:
+        """The values of all attributes of that type, in order, none from behind the signature.
+
+        Parsing looked at the first value only: the others may be malformed.
+        """
+        raw, at, found = self.raw, 20, []
+        end = min(self._places.get(each, len(raw)) for each in (_INTEGRITY, _INTEGRITY_SHA256))
+        while kind in self._places and at < end:
+            each, length = _HEAD.unpack_from(raw, at)
+            if each == kind:
+                found.append(raw[at + 4 : at + 4 + length])
+            at += 4 + (length + 3 & ~3)
+        return tuple(found)
 
     def _text(self, kind: int) -> str | None:
         value = self.attribute(kind)
@@ -113,8 +134,83 @@ class Message:
 
     @property
     def mapped_address(self) -> Address | None:
-        value = self.attribute(Attribute.MAPPED_ADDRESS)
+        return self._address(Attribute.MAPPED_ADDRESS)
+
+    def _address(self, kind: int) -> Address | None:
+        value = self.attribute(kind)
         return None if value is None else values.decode_address(value)
+
+    def _xor_addresses(self, kind: int) -> tuple[Address, ...]:
+        """Those that are well-formed."""
+        found = []
+        for value in self.attributes(kind):
+            with suppress(StunError):
+                found.append(values.decode_xor_address(value, self.transaction_id))
+        return tuple(found)
+
+    @property
+    def xor_relayed_addresses(self) -> tuple[Address, ...]:
+        """One, or one of each family (RFC 8656 section 7.3)."""
+        return self._xor_addresses(Attribute.XOR_RELAYED_ADDRESS)
+
+    @property
+    def xor_peer_address(self) -> Address | None:
+        value = self.attribute(_XOR_PEER)
+        if value is None:
+            return None
+        return values.decode_xor_address(value, self.transaction_id)
+
+    @property
+    def xor_peer_addresses(self) -> tuple[Address, ...]:
+        """A CreatePermission request may name several peers (RFC 8656 section 10.1)."""
+        return self._xor_addresses(_XOR_PEER)
+
+    @property
+    def alternate_server(self) -> Address | None:
+        """Where a 300 sends us (RFC 8489 section 14.15)."""
+        return self._address(Attribute.ALTERNATE_SERVER)
+
+    @property
+    def alternate_domain(self) -> str | None:
+        """The name that the alternate server's certificate must have (RFC 8489 section 14.16)."""
+        return self._text(Attribute.ALTERNATE_DOMAIN)
+
+    @property
+    def other_address(self) -> Address | None:
+        """The server's other address and port (RFC 5780 section 7.4)."""
+        return self._address(Attribute.OTHER_ADDRESS)
+
+    @property
+    def response_origin(self) -> Address | None:
+        """Where the response was sent from (RFC 5780 section 7.3)."""
+        return self._address(Attribute.RESPONSE_ORIGIN)
+
+    @property
+    def lifetime(self) -> int | None:
+        """Seconds, 0..2^32 - 1 (RFC 8656 section 18.2)."""
+        return self._number(Attribute.LIFETIME, _U32)
+
+    @property
+    def channel_number(self) -> int | None:
+        """Any 16 bits: whether it is a channel's is not looked at (RFC 8656 section 18.1)."""
+        return self._number(Attribute.CHANNEL_NUMBER, _U16)
+
+    @property
+    def data(self) -> bytes | None:
+        """What a peer sent, or shall get (RFC 8656 section 18.4)."""
+        return self.attribute(_DATA)
+
+    @property
+    def password_algorithms(self) -> tuple[int, ...] | None:
+        """The numbers that the server offers, the best first; None when it does not say."""
+        value = self.attribute(Attribute.PASSWORD_ALGORITHMS)
+        return None if value is None else decode_algorithms(value)
+
+    @property
+    def address_error(self) -> tuple[int, int, str] | None:
+        """Version of IP, code and phrase: why one of two addresses is missing (RFC 8656 18.12)."""
+        value = self.attribute(Attribute.ADDRESS_ERROR_CODE)
+        return None if value is None else values.decode_address_error(value)
 
     @property
     def error_code(self) -> tuple[int, str] | None:
