@@ -54,6 +54,7 @@ class FakePort:
     accepts: int = 1 << 30
     sent: list[tuple[bytes, Address, int]] = field(factory=list)
     closed: bool = False
+    max_payload: int = 65_507
     receiver: BatchReceiver | None = None
 
     def send(self, batch: Batch) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from refreeze.ice import IceRole
+from tests.net.fakes import FakePort
 from tests.peer.pair import GOOD
 from tests.peer.test_connection import Case
 
@@ -43,6 +44,15 @@ class DoorTests(Case):
         self.assertIsNone(door.max_payload)
         self.two.exchange(self.alice, self.bob)
         self.assertEqual(door.max_payload, 65507)
+
+    def test_a_port_that_carries_less_makes_the_door_smaller(self) -> None:
+        """A relay's framing has to fit too."""
+        self.two.exchange(self.alice, self.bob)
+        base = self.alice.transport.route.base
+        self.alice.mux.add_port(FakePort(base, max_payload=1200))
+        self.assertEqual(self.alice.connection.iceTransport.datagrams.max_payload, 1200)
+        self.alice.mux.remove_port(base)
+        self.assertIsNone(self.alice.connection.iceTransport.datagrams.max_payload)
 
 
 class LifeTests(Case):

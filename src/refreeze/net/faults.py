@@ -36,6 +36,11 @@ class FaultyPort:
         return self.port.counters
 
     @property
+    def max_payload(self) -> int:
+        """See :class:`~refreeze.net.port.Port`."""
+        return self.port.max_payload
+
+    @property
     def broken(self) -> str | None:
         """See :class:`~refreeze.net.port.Port`."""
         return self.port.broken

@@ -159,6 +159,11 @@ class Mux:
         """
         self._broken_callbacks.append(callback)
 
+    def max_payload(self, base: Address) -> int | None:
+        """The longest datagram that the port of *base* can carry; None without a port."""
+        port = self.ports.get(base)
+        return None if port is None else port.max_payload
+
     # Names
 
     def register(self, local_ufrag: str, owner: Owner) -> None:

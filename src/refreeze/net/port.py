@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from attrs import define
 
-from refreeze.basics import Address
+from refreeze.basics import Address, is_ipv6
+
+MAX_UDP_PAYLOAD_IPV4: Final = 65_507
+MAX_UDP_PAYLOAD_IPV6: Final = 65_527
 
 Datagram: TypeAlias = tuple[bytes, Address, int]
 """Payload, remote address, TOS byte (DSCP and ECN). As received: the source; to send: the
@@ -34,6 +37,11 @@ class PortCounters:
     receive_errors: int = 0
 
 
+def max_udp_payload(host: str) -> int:
+    """The longest payload of a UDP datagram from or to *host*, in bytes."""
+    return MAX_UDP_PAYLOAD_IPV6 if is_ipv6(host) else MAX_UDP_PAYLOAD_IPV4
+
+
 class Port(Protocol):
     """Carries datagrams between one local address and any remote one.
 
@@ -47,6 +55,11 @@ class Port(Protocol):
 
     @property
     def counters(self) -> PortCounters: ...
+
+    @property
+    def max_payload(self) -> int:
+        """The longest datagram it can carry, in bytes; the way there may take less."""
+        ...
 
     @property
     def broken(self) -> str | None:

@@ -16,7 +16,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from refreeze.basics import Address, canonical_host
-from refreeze.net.port import Batch, BatchReceiver, PortCounters
+from refreeze.net.port import Batch, BatchReceiver, PortCounters, max_udp_payload
 from refreeze.net.ratelog import RateLimitedLog
 
 MAX_PACKET_SIZE: Final = 65536
@@ -71,6 +71,11 @@ class StockPort:
         listening.noisy = False
         stock.local = stock.local[0], int(listening.getHost().port)
         return stock
+
+    @property
+    def max_payload(self) -> int:
+        """See :class:`~refreeze.net.port.Port`."""
+        return max_udp_payload(self.local[0])
 
     def send(self, batch: Batch) -> int:
         """See :class:`~refreeze.net.port.Port`; the TOS is Twisted's to set, not ours."""

@@ -21,7 +21,14 @@ from zope.interface import implementer
 
 from refreeze.basics import Address, canonical_host, is_ipv6
 from refreeze.net.interfaces import system_hosts
-from refreeze.net.port import Batch, BatchReceiver, Datagram, Port, PortCounters
+from refreeze.net.port import (
+    Batch,
+    BatchReceiver,
+    Datagram,
+    Port,
+    PortCounters,
+    max_udp_payload,
+)
 from refreeze.net.ratelog import RateLimitedLog
 from refreeze.net.unix import bind_unix, remove_own_socket, unix_address, unix_target
 
@@ -105,6 +112,11 @@ class SocketPort:
         self._limited = RateLimitedLog(self._log)
 
     # Port
+
+    @property
+    def max_payload(self) -> int:
+        """See :class:`~refreeze.net.port.Port`."""
+        return max_udp_payload(self.local[0])
 
     def on_batch(self, receiver: BatchReceiver) -> None:
         """See :class:`~refreeze.net.port.Port`; reading starts with the first receiver."""

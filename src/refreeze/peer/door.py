@@ -15,9 +15,6 @@ from attrs import define, field
 Payloads: TypeAlias = Sequence[bytes]
 PayloadReceiver: TypeAlias = Callable[[list[bytes]], None]
 
-MAX_UDP_PAYLOAD_IPV4 = 65_507
-MAX_UDP_PAYLOAD_IPV6 = 65_527
-
 
 @define
 class DoorCounters:

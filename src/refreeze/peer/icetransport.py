@@ -27,8 +27,6 @@ from refreeze.ice.transport import Transport
 from refreeze.net.mux import Mux
 from refreeze.net.scheduler import Handle, Scheduler
 from refreeze.peer.door import (
-    MAX_UDP_PAYLOAD_IPV4,
-    MAX_UDP_PAYLOAD_IPV6,
     DatagramDoor,
     DoorCounters,
     PayloadReceiver,
@@ -254,11 +252,9 @@ class _SelectedPairDoor:
 
     @property
     def max_payload(self) -> int | None:
-        """Without relay framing the limit is UDP's own."""
-        route = self.owner.transport.route
-        if route is None:
-            return None
-        return MAX_UDP_PAYLOAD_IPV6 if ":" in route.base[0] else MAX_UDP_PAYLOAD_IPV4
+        """UDP's own limit, less what a relay's framing takes."""
+        owner, route = self.owner, self.owner.transport.route
+        return None if route is None else owner.mux.max_payload(route.base)
 
     def on_batch(self, receiver: PayloadReceiver) -> None:
         self._receiver = receiver

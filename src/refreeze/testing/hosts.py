@@ -100,6 +100,11 @@ class FakePort:
         self.is_unix = self.local[0].startswith(("/", "@"))
         self.six = not self.is_unix and is_ipv6(self.local[0])
 
+    @property
+    def max_payload(self) -> int:
+        """See :class:`~refreeze.net.port.Port`."""
+        return _LARGEST[self.six]
+
     def on_batch(self, receiver: BatchReceiver) -> None:
         """See :class:`~refreeze.net.port.Port`."""
         self._receiver = receiver
