@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from math import ceil
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 Address: TypeAlias = tuple[str, int]
 """Host and port. The host is a numeric literal in canonical form; a link-local IPv6 host
@@ -12,6 +13,9 @@ carries its zone (``fe80::1%eth0``)."""
 
 GRID = 0.05
 """Seconds between two ticks of the grid on which everything that may be late is done."""
+
+
+_MDNS_NAME: Final = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?\.local", re.I)
 
 
 class Randomness(Protocol):
@@ -49,6 +53,14 @@ def canonical_host(host: str) -> str:
 def is_ipv6(host: str) -> bool:
     """True for a (canonical) IPv6 literal."""
     return ":" in host
+
+
+def is_mdns_name(host: str) -> bool:
+    """True for ``LABEL.local``, which hides the address of a browser's host candidate.
+
+    draft-ietf-mmusic-mdns-ice-candidates section 3.2.1: a name with more dots is none of them.
+    """
+    return _MDNS_NAME.fullmatch(host) is not None
 
 
 def format_address(address: Address) -> str:

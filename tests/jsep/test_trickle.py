@@ -209,7 +209,18 @@ class RemoteTests(SynchronousTestCase):
 
     def test_names_are_accepted_and_ignored_rule_76(self) -> None:
         _, two = connected()
-        self.assertEqual(two.add(line(1).replace("192.0.2.1", "x.local")), [])
+        self.assertEqual(two.add(line(1).replace("192.0.2.1", "x.example")), [])
+
+    def test_a_name_of_multicast_dns_is_dealt_out_once_for_somebody_to_resolve(self) -> None:
+        """Rule 76 ignores names; `.local` came later. The description keeps what was signaled."""
+        _, two = connected()
+        named = line(1).replace("192.0.2.1", "x.local")
+        (added,) = only(two.add(named), AddRemoteCandidate)
+        self.assertEqual(added.candidate.address, ("x.local", 1))
+        self.assertEqual(two.add(named.replace("x.local", "X.Local")), [])
+        remote = two.jsep.current_remote
+        assert remote is not None
+        self.assertEqual(remote.sdp.count("x.local"), 1)
 
     def test_their_number_is_bounded(self) -> None:
         _, two = connected()

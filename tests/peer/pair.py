@@ -15,6 +15,7 @@ from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer import Event, PeerEnvironment, RTCCertificate, RTCPeerConnection
+from refreeze.peer.named import ResolveName
 from refreeze.testing import FakeHost, FakeNetwork, SeededRandom, VirtualReactor
 
 GOOD = ("connected", "completed")
@@ -31,6 +32,7 @@ class Side:
     received: list[bytes] = field(factory=list)
     fired: list[str] = field(factory=list)
     told: list[TransportEvent] = field(factory=list)
+    resolve_mdns: ResolveName | None = None
     mux: Mux = field(init=False)
     pool: SocketPool = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -50,6 +52,7 @@ class Side:
             settings=AgentSettings(),
             certificate=RTCCertificate.generate(datetime(2026, 1, 1, tzinfo=UTC)),
             bases=lambda: lease.bases,
+            resolve_mdns=self.resolve_mdns,
         )
         self.connection = RTCPeerConnection(environment, self.told.append)
         self.connection.iceTransport.datagrams.on_batch(self._data)
@@ -91,6 +94,7 @@ class Two:
     """Alice and bob, and what they say to each other."""
 
     seed: int = 1
+    resolve_mdns: ResolveName | None = None
     reactor: VirtualReactor = field(factory=VirtualReactor)
     network: FakeNetwork = field(init=False)
     alice: Side = field(init=False)
@@ -102,7 +106,9 @@ class Two:
             network.host("alice", ["192.0.2.1", "198.51.100.1"]),
             network.host("bob", ["192.0.2.2", "198.51.100.2"]),
         ]
-        self.alice, self.bob = (Side(self.reactor, host, self.seed) for host in hosts)
+        self.alice, self.bob = (
+            Side(self.reactor, host, self.seed, resolve_mdns=self.resolve_mdns) for host in hosts
+        )
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

@@ -8,6 +8,7 @@ from refreeze.ice import Candidate, CandidateType
 from refreeze.sdp import SdpError, UnsupportedCandidate, format_candidate, parse_candidate
 
 HOST = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
+NAME = "6a2f5dd0-d6e5-4e5c-a5d4-0a5c4e5b1f11.local"
 RELAY = "candidate:3 1 udp 16777215 198.51.100.7 6000 typ relay raddr 203.0.113.9 rport 7000"
 
 
@@ -78,14 +79,29 @@ class GrammarTests(SynchronousTestCase):
         ):
             self.refused(bad)
 
+    def test_a_host_candidate_may_hide_behind_a_name_of_multicast_dns(self) -> None:
+        candidate = parse_candidate(HOST.replace("192.0.2.1", NAME.upper()))
+        self.assertEqual(candidate.address, (NAME, 5000))
+        self.assertFalse(candidate.is_ipv6)
+        self.assertEqual(format_candidate(candidate), HOST.replace("192.0.2.1", NAME))
+
     def test_names_zones_and_unknown_types_are_to_be_ignored(self) -> None:
         for line in (
-            HOST.replace("192.0.2.1", "6a2f5dd0-d6e5-4e5c-a5d4-0a5c4e5b1f11.local"),
             HOST.replace("192.0.2.1", "turn.example.org"),
+            HOST.replace("192.0.2.1", "printer.office.local"),
+            HOST.replace("192.0.2.1", f"{NAME}."),
+            HOST.replace("192.0.2.1", f"{'a' * 64}.local"),
+            HOST.replace("192.0.2.1", "-a.local"),
+            HOST.replace("192.0.2.1", ".local"),
+            HOST.replace("192.0.2.1", "local"),
+            RELAY.replace("198.51.100.7", NAME),
             HOST.replace("192.0.2.1", "fe80::1%eth0"),
             HOST.replace("typ host", "typ carrier-pigeon"),
         ):
             self.assertRaises(UnsupportedCandidate, parse_candidate, line)
+
+    def test_a_related_address_that_is_a_name_is_not_known(self) -> None:
+        self.assertIsNone(parse_candidate(RELAY.replace("203.0.113.9", NAME)).related)
 
     def test_the_error_does_not_repeat_the_text(self) -> None:
         error = self.assertRaises(SdpError, parse_candidate, "candidate:SECRETSECRET")

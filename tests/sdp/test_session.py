@@ -166,7 +166,7 @@ class RefusedTests(SynchronousTestCase):
         self.refused(small(HOST, HOST.replace("5000", "70000")), 13, "a port")
 
     def test_a_candidate_that_is_not_for_us_is_skipped_rule_76(self) -> None:
-        named = HOST.replace("192.0.2.1", "host.local")
+        named = HOST.replace("192.0.2.1", "host.example")
         self.assertEqual(len(parse(small(named, HOST)).media[0].candidates), 1)
 
     def test_text_that_no_envelope_could_carry(self) -> None:

@@ -35,6 +35,8 @@ TYPE_PREFERENCE: Final = {
 class Candidate:
     """One transport address somebody may reach, local or remote.
 
+    Between signaling and the peer connection, which resolves it, the host of a remote one may
+    be a ``.local`` name; no agent sees such a candidate.
     ``base`` is set on local candidates only and is never signaled; for host and relay candidates
     it equals ``address``. ``related`` is SDP's raddr and rport. ``ufrag`` names the generation
     when the signaling told it (rule 49). ``extensions`` keeps unknown name/value pairs in order.

@@ -46,16 +46,12 @@ class ResolveError(Exception):
         self.reason = reason
 
 
-def is_mdns_name(name: str) -> bool:
-    """Whether *name* belongs to multicast DNS (RFC 6762 section 3): it never goes to a server."""
-    return name.lower().removesuffix(".").endswith(".local")
-
-
 def check_name(name: str) -> str:
     """*name* as it is looked up, in lower case and without the last dot; ResolveError.
 
     Labels are letters, digits and inner hyphens (RFC 1123 section 2.1). A name that ends in a
-    number is what ``inet_aton`` would take for an address (``127.1``), and is refused.
+    number is what ``inet_aton`` would take for an address (``127.1``), and is refused; so is
+    whatever ends in ``.local``, which never goes to a server (RFC 6762 section 3).
     """
     lower = name.lower().removesuffix(".")
     labels = lower.split(".")
@@ -63,7 +59,7 @@ def check_name(name: str) -> str:
         raise ResolveError("bad-name", "not a host name")
     if _NUMBER.fullmatch(labels[-1]):
         raise ResolveError("bad-name", "neither a host name nor a numeric address")
-    if is_mdns_name(lower):
+    if labels[-1] == "local":
         raise ResolveError("mdns", "a .local name has no address outside its own link")
     return lower
 

@@ -43,6 +43,7 @@ from refreeze.net.scheduler import Scheduler
 from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.events import EventTarget
 from refreeze.peer.icetransport import QueueTask, RTCIceTransport
+from refreeze.peer.named import NamedCandidates, ResolveName
 from refreeze.sdp import format_candidate
 
 RTCSessionDescription: TypeAlias = Description
@@ -62,6 +63,8 @@ class PeerEnvironment:
     certificate: RTCCertificate
     bases: Callable[[], Sequence[Address]]
     """The bound addresses to offer as host candidates, best first; asked at every gathering."""
+    resolve_mdns: ResolveName | None = None
+    """Resolves the ``.local`` names of remote candidates; None: they are as if unreachable."""
 
 
 @frozen
@@ -113,6 +116,7 @@ class RTCPeerConnection(EventTarget):
     iceGatheringState: str = field(default="new", init=False)
     iceTransport: RTCIceTransport = field(init=False)
     negotiator: Negotiator = field(init=False)
+    _remote: NamedCandidates = field(init=False)
     _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -127,6 +131,7 @@ class RTCPeerConnection(EventTarget):
             watcher=self.watcher,
         )
         self.iceTransport.addEventListener("statechange", lambda _: self._show_state())
+        self._remote = NamedCandidates(self.iceTransport, env.resolve_mdns)
         self.negotiator = Negotiator(
             random=env.random,
             queue_task=env.queue_task,
@@ -196,6 +201,7 @@ class RTCPeerConnection(EventTarget):
             return
         self._closed = True
         self.negotiator.close()
+        self._remote.close()
         self.iceTransport.close()
         self.iceConnectionState = "closed"
 
@@ -230,9 +236,9 @@ class RTCPeerConnection(EventTarget):
             case AbandonGeneration():
                 transport.rollback(effect.local_ufrag)
             case AddRemoteCandidate():
-                transport.add_remote_candidate(effect.remote_ufrag, effect.candidate)
+                self._remote.add(effect.remote_ufrag, effect.candidate)
             case EndOfRemoteCandidates():
-                transport.add_remote_candidate(effect.remote_ufrag, None)
+                self._remote.end(effect.remote_ufrag)
             case ForgetRemote():
                 transport.forget_remote(effect.remote_ufrag)
             case RemoteCredentialsPending():

@@ -137,6 +137,11 @@ class RTCIceTransport(EventTarget):
             self.transport.add_remote_candidate(remote_ufrag, candidate, now)
         self.flush()
 
+    def has_remote(self, remote_ufrag: str) -> bool:
+        """Whether a generation with that ufrag of the peer's is there."""
+        remotes = [each.agent.remote for each in self.transport.generations()]
+        return any(each is not None and each.ufrag == remote_ufrag for each in remotes)
+
     def forget_remote(self, remote_ufrag: str) -> None:
         """A remote offer was rolled back."""
         self.transport.forget_remote(remote_ufrag)

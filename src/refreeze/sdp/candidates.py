@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from refreeze.basics import Address, canonical_host
+from refreeze.basics import Address, canonical_host, is_mdns_name
 from refreeze.ice.candidate import Candidate, CandidateType
 from refreeze.sdp.errors import SdpError, UnsupportedCandidate
 from refreeze.sdp.grammar import number
@@ -22,8 +22,10 @@ _KINDS: Final = frozenset(CandidateType)
 def parse_candidate(line: str) -> Candidate:
     """``candidate:...``, with or without ``a=``.
 
-    UnsupportedCandidate for what is well-formed and not for us: names (mDNS ones too), zones,
-    unknown types. SdpError for everything else that is not a candidate.
+    A host candidate may have a name of multicast DNS for its address (``LABEL.local``), which is
+    kept in lower case: whoever wants to pair it has to resolve it before. UnsupportedCandidate
+    for what is well-formed and not for us: other names, zones, unknown types. SdpError for
+    everything else that is not a candidate.
     """
     if len(line) > MAX_CANDIDATE_LINE or _PRINTABLE.fullmatch(line) is None:
         raise SdpError(f"a candidate of at most {MAX_CANDIDATE_LINE} printable characters")
@@ -50,7 +52,7 @@ def parse_candidate(line: str) -> Candidate:
         raise UnsupportedCandidate("typ host, srflx, prflx or relay")
     return Candidate(
         type=CandidateType(kind),
-        address=(_host(host), numbers[2]),
+        address=(_address_host(kind, host), numbers[2]),
         priority=numbers[1],
         foundation=foundation,
         related=related and _related_address(*related),
@@ -59,6 +61,13 @@ def parse_candidate(line: str) -> Candidate:
         ufrag=next((value for name, value in extensions if name == "ufrag"), None),
         extensions=tuple(pair for pair in extensions if pair[0] != "ufrag"),
     )
+
+
+def _address_host(kind: str, text: str) -> str:
+    """Only host candidates hide behind names: the addresses of the other types are public."""
+    if kind == CandidateType.HOST and is_mdns_name(text):
+        return text.lower()
+    return _host(text)
 
 
 def _host(text: str) -> str:
