@@ -23,6 +23,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from refreeze.ice import AgentSettings, CheckBucket
+from refreeze.net.gatherer import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
@@ -190,7 +191,7 @@ class Host:
             queue_task=lambda task: self._reactor.callLater(0, task),
             settings=AgentSettings(allow_loopback=True),
             certificate=self._certificate,
-            bases=lambda: lease.bases,
+            gatherer=HostGatherer(lambda: lease.bases),
         )
         return RTCPeerConnection(environment, lambda event: None)
 

@@ -12,6 +12,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from refreeze.ice import AgentSettings, CheckBucket
+from refreeze.net.gatherer import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
@@ -32,7 +33,7 @@ def connection(reactor: Any, scheduler: Scheduler) -> RTCPeerConnection:
         queue_task=lambda call: reactor.callLater(0, call),
         settings=AgentSettings(allow_loopback=True),
         certificate=RTCCertificate.generate(datetime.now(UTC)),
-        bases=lambda: lease.bases,
+        gatherer=HostGatherer(lambda: lease.bases),
     )
     return RTCPeerConnection(environment, lambda event: None)
 

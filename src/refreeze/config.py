@@ -16,7 +16,9 @@ from attrs import NOTHING, field, fields, frozen
 
 from refreeze.control.access import Access, access_by_names
 from refreeze.ice import PROFILES, AgentSettings
+from refreeze.net.gatherer import GatherSettings
 from refreeze.net.interfaces import AddressSettings
+from refreeze.net.servers import IceServer
 from refreeze.sessions.forward import ForwardSettings, parse_place
 from refreeze.sessions.settings import SessionSettings
 from refreeze.signaling.envelope import is_name
@@ -116,6 +118,8 @@ class DaemonSettings:
     control: ControlPlaces = field(factory=ControlPlaces)
     metrics: MetricsSettings = field(factory=MetricsSettings)
     addresses: AddressSettings = field(factory=AddressSettings)
+    gathering: GatherSettings = field(factory=GatherSettings)
+    servers: dict[str, IceServer] = field(factory=dict)
     ice: AgentSettings = field(factory=AgentSettings)
     watchdog: PolicySettings = field(factory=PolicySettings)
     storm: StormSettings = field(factory=StormSettings)
@@ -142,7 +146,7 @@ def load(path: str) -> DaemonSettings:
 def parse(table: Mapping[str, Any]) -> DaemonSettings:
     """The settings in a parsed file; ConfigError without the file's name."""
     known = {"name", "state_dir", "faults", "network", "hub", "control", "ice", "watchdog"}
-    _refuse_unknown(table, known | {"storm", "sessions", "metrics"}, "")
+    _refuse_unknown(table, known | {"storm", "sessions", "metrics", "servers", "gathering"}, "")
     name = typed(table.get("name"), str, "name")
     if not is_name(name):
         raise ConfigError(f"name: must be {_NAME_RULE}")
@@ -155,6 +159,10 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
         key: session_settings(value, f"sessions.{key}")
         for key, value in _table(table, "sessions").items()
     }
+    servers = {
+        key: build(IceServer, _table(_table(table, "servers"), key, "servers."), f"servers.{key}")
+        for key in _table(table, "servers")
+    }
     settings = DaemonSettings(
         name=name,
         state_dir=typed(table.get("state_dir"), str | None, "state_dir"),
@@ -164,6 +172,8 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
         control=build(ControlPlaces, _table(table, "control"), "control"),
         metrics=build(MetricsSettings, _table(table, "metrics"), "metrics"),
         addresses=build(AddressSettings, network, "network"),
+        gathering=build(GatherSettings, _table(table, "gathering"), "gathering"),
+        servers=servers,
         ice=build(AgentSettings, ice, "ice"),
         watchdog=build(PolicySettings, _table(table, "watchdog"), "watchdog"),
         storm=build(StormSettings, _table(table, "storm"), "storm"),
@@ -250,10 +260,10 @@ def _refuse_unknown(table: Mapping[str, Any], known: Any, prefix: str) -> None:
             raise ConfigError(f"{prefix}{key}: unknown key")
 
 
-def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _table(table: Mapping[str, Any], key: str, above: str = "") -> Mapping[str, Any]:
     value = table.get(key, {})
     if not isinstance(value, dict):
-        raise ConfigError(f"{key}: must be a table")
+        raise ConfigError(f"{above}{key}: must be a table")
     return value
 
 

@@ -21,10 +21,13 @@ from refreeze.control import Commands, ControlServer, EventLog
 from refreeze.ice import PROFILES, CheckBucket
 from refreeze.metrics import exposition, site
 from refreeze.net.faults import FaultyPortFactory
+from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.interfaces import choose_hosts, present_hosts
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.port import PortFactory
+from refreeze.net.reflexive import Reflexive
+from refreeze.net.resolve import Resolver
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer import PeerEnvironment, RTCCertificate
 from refreeze.reloading import Changes, applied, compare, with_setting
@@ -45,6 +48,9 @@ from refreeze.signaling.places import LoopbackPlace, check_hub_endpoint, client_
 from refreeze.watchdog import Policy, Storm
 
 Emit = Callable[[str, dict[str, Any]], None]
+
+_ANYWHERE = ("192.0.2.1", "2001:db8::1")
+"""Addresses that are nobody's (RFC 5737, RFC 3849): the way there is the default route."""
 
 
 def _stop(service: Any) -> Any:
@@ -92,6 +98,8 @@ class Daemon(Service):
     """Told of every event: topic and fields."""
     mux: Mux = field(init=False)
     pool: SocketPool = field(init=False)
+    resolver: Resolver = field(init=False)
+    reflexive: Reflexive = field(init=False)
     supervisor: Supervisor = field(init=False)
     network: LocalNetwork = field(init=False)
     link: HubLink | None = field(default=None, init=False)
@@ -121,6 +129,14 @@ class Daemon(Service):
         self.store = Store(path, self._state_lost)
         self.mux = Mux(process.scheduler.now)
         self.pool = SocketPool(factory, self.mux, self._hosts(), settings.ports)
+        self.resolver = Resolver(names=process.reactor.nameResolver, clock=process.reactor)
+        self.reflexive = Reflexive(
+            mux=self.mux,
+            scheduler=process.scheduler,
+            random=process.random,
+            resolver=self.resolver,
+            bucket=self._bucket,
+        )
         self.control_signaling = ControlSignaling(
             name=settings.name,
             clock=process.reactor,
@@ -150,6 +166,7 @@ class Daemon(Service):
             sessions=self.supervisor,
             emit=self.emit,
             clock=process.reactor,
+            forget=self.reflexive.forget,
         )
         if process.on_address_change is not None:
             process.on_address_change(self.network.hint)
@@ -281,12 +298,6 @@ class Daemon(Service):
         """Compose one session; ValueError when its signaling is not there."""
         process, me = self.process, self.settings.name
         signaling = self._signaling(settings.signaling)
-        lease = self.pool.lease(settings.peer)
-
-        def bases() -> list[tuple[str, int]]:
-            self.pool.refresh(lease)
-            return lease.bases
-
         offerer = settings.offerer or min(me, settings.peer)
         ice = evolve(self.settings.ice, liveness=PROFILES[settings.liveness])
         forward = Forward(
@@ -295,6 +306,7 @@ class Daemon(Service):
             path_send=lambda payloads: 0,
             now=process.scheduler.now,
         )
+        gatherer = self._gatherer(settings)
         session = Session(
             identity=SessionIdentity(
                 name=name,
@@ -311,7 +323,7 @@ class Daemon(Service):
                 queue_task=process.queue_task,
                 settings=ice,
                 certificate=process.certificate,
-                bases=bases,
+                gatherer=gatherer,
             ),
             signaling=signaling,
             policy=Policy(
@@ -321,14 +333,30 @@ class Daemon(Service):
                 now=process.scheduler.now(),
             ),
             forward=forward,
+            gatherer=gatherer,
             budget=self.supervisor,
             emit=self.emit,
             wall=process.wall,
             random=process.random,
-            released=lambda: self.pool.release(lease),
         )
         self._running[name] = settings
         return session
+
+    def _gatherer(self, settings: SessionSettings) -> SessionGatherer:
+        urls = [url for server in self.settings.servers.values() for url in server.parsed]
+        return SessionGatherer(
+            settings=self.settings.gathering,
+            pool=self.pool,
+            lease=self.pool.lease(settings.peer),
+            reflexive=self.reflexive,
+            servers=urls,
+            preferred=self._preferred,
+        )
+
+    def _preferred(self) -> list[str]:
+        """Where the kernel would send from, towards anywhere."""
+        chosen = (self.process.ports.source_host(remote) for remote in _ANYWHERE)
+        return [host for host in chosen if host is not None]
 
     def _remember(self, name: str, options: dict[str, str] | None) -> None:
         if options is None:

@@ -16,6 +16,7 @@ from twisted.internet.utils import getProcessOutput
 from twisted.trial.unittest import TestCase
 
 from refreeze.ice import AgentSettings, CheckBucket
+from refreeze.net.gatherer import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
@@ -63,7 +64,7 @@ class Half:
                 queue_task=lambda task: reactor.callLater(0, task),
                 settings=AgentSettings(allow_loopback=True),
                 certificate=certificate,
-                bases=lambda lease=lease: lease.bases,  # type: ignore[misc]
+                gatherer=HostGatherer(lambda lease=lease: lease.bases),  # type: ignore[misc]
             )
             made = RTCPeerConnection(environment, lambda event: None)
             made.addEventListener("iceconnectionstatechange", self._state)

@@ -16,6 +16,7 @@ from refreeze.ice import AgentSettings, CheckBucket
 from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import Description, DescriptionType
 from refreeze.net.faults import FaultyPortFactory
+from refreeze.net.gatherer import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
@@ -100,7 +101,7 @@ class Ours:
             queue_task=lambda task: reactor.callLater(0, task),
             settings=AgentSettings(allow_loopback=True),
             certificate=RTCCertificate.generate(datetime.now(UTC)),
-            bases=lambda: lease.bases,
+            gatherer=HostGatherer(lambda: lease.bases),
         )
         self.connection = RTCPeerConnection(environment, self._event)
         self.connection.iceTransport.datagrams.on_batch(self._data)

@@ -11,6 +11,7 @@ from attrs import define, field
 from refreeze.ice import AgentSettings, CheckBucket
 from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import Description, DescriptionType
+from refreeze.net.gatherer import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
@@ -51,7 +52,7 @@ class Side:
             queue_task=self.queue_task,
             settings=AgentSettings(),
             certificate=RTCCertificate.generate(datetime(2026, 1, 1, tzinfo=UTC)),
-            bases=lambda: lease.bases,
+            gatherer=HostGatherer(lambda: lease.bases),
             resolve_mdns=self.resolve_mdns,
         )
         self.connection = RTCPeerConnection(environment, self.told.append)

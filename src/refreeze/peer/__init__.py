@@ -3,12 +3,12 @@
 from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.connection import (
     PeerEnvironment,
-    RTCIceCandidate,
     RTCPeerConnection,
     RTCSessionDescription,
 )
 from refreeze.peer.door import DatagramDoor, DoorCounters
 from refreeze.peer.events import Event, EventTarget
+from refreeze.peer.gathering import RTCIceCandidate, RTCIceCandidateError
 from refreeze.peer.icetransport import RTCIceTransport
 from refreeze.peer.protect import RawProtect
 
@@ -20,6 +20,7 @@ __all__ = [
     "PeerEnvironment",
     "RTCCertificate",
     "RTCIceCandidate",
+    "RTCIceCandidateError",
     "RTCIceTransport",
     "RTCPeerConnection",
     "RTCSessionDescription",

@@ -13,17 +13,9 @@ from typing import TypeAlias, TypeVar, assert_never
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from refreeze.basics import Address, Randomness
-from refreeze.ice import (
-    AgentSettings,
-    Candidate,
-    CandidateType,
-    CheckBucket,
-    IceRole,
-    candidate_foundation,
-    candidate_priority,
-)
-from refreeze.ice.generation import TransportEvent
+from refreeze.basics import Randomness
+from refreeze.ice import AgentSettings, CheckBucket, IceRole
+from refreeze.ice.generation import CutOver, TransportEvent
 from refreeze.jsep import (
     AbandonGeneration,
     AddRemoteCandidate,
@@ -38,13 +30,14 @@ from refreeze.jsep import (
     StageGeneration,
     StartGeneration,
 )
+from refreeze.net.gatherer import Gatherer
 from refreeze.net.mux import Mux
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.events import EventTarget
+from refreeze.peer.gathering import GenerationGathering
 from refreeze.peer.icetransport import QueueTask, RTCIceTransport
 from refreeze.peer.named import NamedCandidates, ResolveName
-from refreeze.sdp import format_candidate
 
 RTCSessionDescription: TypeAlias = Description
 _Result = TypeVar("_Result")
@@ -61,35 +54,10 @@ class PeerEnvironment:
     queue_task: QueueTask
     settings: AgentSettings
     certificate: RTCCertificate
-    bases: Callable[[], Sequence[Address]]
-    """The bound addresses to offer as host candidates, best first; asked at every gathering."""
+    gatherer: Gatherer
+    """Where candidates come from; :class:`~refreeze.net.HostGatherer` needs no servers."""
     resolve_mdns: ResolveName | None = None
     """Resolves the ``.local`` names of remote candidates; None: they are as if unreachable."""
-
-
-@frozen
-class RTCIceCandidate:
-    """One gathered candidate as the signaling wants it; an empty one ends its generation."""
-
-    candidate: str
-    usernameFragment: str
-    sdpMid: str | None = "0"
-    sdpMLineIndex: int | None = 0
-
-
-def host_candidates(bases: Sequence[Address], ufrag: str) -> list[Candidate]:
-    """A host candidate for every base; earlier ones are preferred (RFC 8445 5.1.2.1)."""
-    return [
-        Candidate(
-            type=CandidateType.HOST,
-            address=base,
-            priority=candidate_priority(CandidateType.HOST, 65535 - index),
-            foundation=candidate_foundation(CandidateType.HOST, base[0]),
-            base=base,
-            ufrag=ufrag,
-        )
-        for index, base in enumerate(bases)
-    ]
 
 
 def _role_in(effects: Sequence[Effect]) -> IceRole:
@@ -117,6 +85,7 @@ class RTCPeerConnection(EventTarget):
     iceTransport: RTCIceTransport = field(init=False)
     negotiator: Negotiator = field(init=False)
     _remote: NamedCandidates = field(init=False)
+    _gathering: GenerationGathering | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -128,7 +97,7 @@ class RTCPeerConnection(EventTarget):
             settings=env.settings,
             bucket=env.bucket,
             queue_task=env.queue_task,
-            watcher=self.watcher,
+            watcher=self._transport_event,
         )
         self.iceTransport.addEventListener("statechange", lambda _: self._show_state())
         self._remote = NamedCandidates(self.iceTransport, env.resolve_mdns)
@@ -202,6 +171,8 @@ class RTCPeerConnection(EventTarget):
         self._closed = True
         self.negotiator.close()
         self._remote.close()
+        if self._gathering is not None:
+            self._gathering.cancel()
         self.iceTransport.close()
         self.iceConnectionState = "closed"
 
@@ -234,6 +205,7 @@ class RTCPeerConnection(EventTarget):
             case StartGeneration():
                 transport.start(effect.local_ufrag, effect.remote, lite=effect.remote_lite)
             case AbandonGeneration():
+                self._abandon_gathering(effect.local_ufrag)
                 transport.rollback(effect.local_ufrag)
             case AddRemoteCandidate():
                 self._remote.add(effect.remote_ufrag, effect.candidate)
@@ -251,22 +223,41 @@ class RTCPeerConnection(EventTarget):
                 assert_never(effect)
 
     def _gather(self, ufrag: str) -> None:
-        """Host candidates are known at once, so the description has them before it is sent."""
-        candidates = host_candidates(self.environment.bases(), ufrag)
-        for candidate in candidates:
-            self.negotiator.local_candidate(candidate)
-        self.negotiator.local_end_of_candidates(ufrag)
-        self.iceTransport.add_local_candidates(ufrag, candidates)
-        self.iceTransport.end_of_local_candidates(ufrag)
+        """What is known at once is in the description before it is sent; the rest is trickled."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+        self._gathering = GenerationGathering(
+            ufrag=ufrag,
+            descriptions=self.negotiator,
+            generations=self.iceTransport,
+            announce=lambda candidate: self._announce("icecandidate", candidate=candidate),
+            complain=lambda error: self._announce("icecandidateerror", error=error),
+            ended=lambda: self.environment.queue_task(lambda: self._show_gathering("complete")),
+        )
         self.environment.queue_task(lambda: self._show_gathering("gathering"))
-        for candidate in candidates:
-            self._announce(RTCIceCandidate(format_candidate(candidate), ufrag))
-        self._announce(RTCIceCandidate("", ufrag))
-        self.environment.queue_task(lambda: self._show_gathering("complete"))
+        self._gathering.start(self.environment.gatherer)
 
-    def _announce(self, candidate: RTCIceCandidate) -> None:
+    def _abandon_gathering(self, ufrag: str) -> None:
+        """A rolled back generation's; what is shown is the one's before it (rule 62)."""
+        if self._gathering is not None and self._gathering.ufrag == ufrag:
+            self._gathering.cancel()
+            shown = "new" if self.iceTransport.transport.active is None else "complete"
+            self.environment.queue_task(lambda: self._show_gathering(shown))
+
+    def _transport_event(self, event: TransportEvent) -> None:
+        """After the nomination no candidate counts, so gathering is over (rule 51)."""
+        gathering = self._gathering
+        if (
+            isinstance(event, CutOver)
+            and gathering is not None
+            and gathering.ufrag == event.generation.ufrag
+        ):
+            self.environment.queue_task(gathering.finish)
+        self.watcher(event)
+
+    def _announce(self, kind: str, *, candidate: object = None, error: object = None) -> None:
         self.environment.queue_task(
-            lambda: None if self._closed else self.dispatch("icecandidate", candidate)
+            lambda: None if self._closed else self.dispatch(kind, candidate, error)
         )
 
     def _show_gathering(self, state: str) -> None:

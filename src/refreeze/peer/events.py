@@ -16,6 +16,7 @@ class Event:
     type: str
     target: object
     candidate: object = None
+    error: object = None
 
 
 Listener: TypeAlias = Callable[[Event], object]
@@ -40,9 +41,9 @@ class EventTarget:
         if listener in listeners:
             listeners.remove(listener)
 
-    def dispatch(self, kind: str, candidate: object = None) -> None:
+    def dispatch(self, kind: str, candidate: object = None, error: object = None) -> None:
         """Fire an event: what a listener raises is logged and stops nobody else."""
-        event = Event(kind, self, candidate)
+        event = Event(kind, self, candidate, error)
         for listener in [*self._listeners.get(kind, ())]:
             try:
                 listener(event)

@@ -7,7 +7,7 @@ task (webrtc-pc, RTCIceTransport Interface).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -116,11 +116,9 @@ class RTCIceTransport(EventTarget):
         self.flush()
         return dropped
 
-    def add_local_candidates(self, local_ufrag: str, candidates: Sequence[Candidate]) -> None:
-        """Gathered candidates of one generation."""
-        now = self.scheduler.now()
-        for candidate in candidates:
-            self.transport.add_local_candidate(local_ufrag, candidate, now)
+    def add_local_candidate(self, local_ufrag: str, candidate: Candidate) -> None:
+        """A gathered candidate of one generation."""
+        self.transport.add_local_candidate(local_ufrag, candidate, self.scheduler.now())
         self.flush()
 
     def end_of_local_candidates(self, local_ufrag: str) -> None:

@@ -49,6 +49,8 @@ class LocalNetwork:
     sessions: Sessions
     emit: Callable[[str, dict[str, Any]], None]
     clock: IReactorTime
+    forget: Callable[[Address], None] = lambda base: None
+    """Told of every base that is gone."""
     _look: IDelayedCall | None = field(default=None, init=False)
     _looked_at: float = field(default=-inf, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -80,6 +82,8 @@ class LocalNetwork:
         lost = self.pool.set_hosts(hosts)
         gone = [host for host in before if host not in hosts]
         lost += self.pool.refresh_all()
+        for base in lost:
+            self.forget(base)
         if came or gone or lost:
             self._report(came, gone, lost)
         if bool(hosts) is not bool(before):

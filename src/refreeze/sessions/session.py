@@ -7,14 +7,14 @@ done in a task of its own, so that nothing happens inside somebody else's call.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from refreeze.basics import Randomness, format_address
+from refreeze.basics import Address, Randomness, format_address
 from refreeze.ice.events import ConsentLost, Rebound, Recovered
 from refreeze.ice.generation import (
     CutOver,
@@ -24,6 +24,7 @@ from refreeze.ice.generation import (
     TransportEvent,
 )
 from refreeze.jsep import Description, DescriptionType, JsepError
+from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.scheduler import Handle, Scheduler
 from refreeze.peer import Event, PeerEnvironment, RawProtect, RTCIceCandidate, RTCPeerConnection
 from refreeze.sessions.forward import Forward
@@ -45,6 +46,7 @@ from refreeze.watchdog import (
     AbandonRound,
     Action,
     Cause,
+    GatherMore,
     Note,
     Policy,
     RequestGrant,
@@ -56,6 +58,8 @@ from refreeze.watchdog import (
 )
 
 _ROLLBACK = Description(DescriptionType.ROLLBACK)
+_GOOD = ("connected", "completed")
+_IN_DOUBT = ("disconnected", "failed")
 
 
 @define(eq=False, repr=False, kw_only=True)
@@ -67,12 +71,11 @@ class Session:
     signaling: Signaling
     policy: Policy
     forward: Forward
+    gatherer: SessionGatherer
     budget: Budget
     emit: Callable[[str, dict[str, Any]], None]
     wall: Callable[[], float]
     random: Randomness
-    released: Callable[[], None] = lambda: None
-    """Told when the session is closed and needs its sockets no more."""
     book: RoundBook = field(init=False)
     conversation: Conversation = field(init=False)
     connection: RTCPeerConnection = field(init=False)
@@ -107,6 +110,7 @@ class Session:
         self.protect = RawProtect(self.connection.iceTransport.datagrams)
         self.protect.on_batch(self.forward.deliver_from_path)
         self.forward.path_send = self.protect.send
+        self.gatherer.watcher = self
         self._handle = self._scheduler.add(self)
 
     @property
@@ -149,7 +153,7 @@ class Session:
         self.forward.stop()
         for work in list(self._work):
             work.cancel()
-        self.released()
+        self.gatherer.close()
 
     # The watchdog's time
 
@@ -202,6 +206,8 @@ class Session:
                 self._send(envelope)
         elif isinstance(action, AbandonRound):
             self._spawn(self._abandon(action))
+        elif isinstance(action, GatherMore):
+            self.gatherer.look()
         else:
             self.budget.look_at_network()
 
@@ -331,9 +337,30 @@ class Session:
             fields["cause"] = event.reason
         self.emit("session.state", fields)
         self.policy.ice_state(state, now, event.reason or None)
+        if state in _IN_DOUBT:
+            self.gatherer.warm()
         if state == "failed":
             self.failed_at = now
             self.budget.failed(self)
+
+    # What the network brings (net.gatherer.GatherWatcher)
+
+    def paths_came(self) -> None:
+        """A relay is there (again): a session without a path goes for it at once."""
+        change = "minor" if self.state in _GOOD else "major"
+        self.policy.network(change, self._now())
+        self._settle()
+
+    def bases_gone(self, bases: Sequence[Address]) -> None:
+        """Addresses, sockets or relays went away; a path over one of them is lost."""
+        transport = self.connection.iceTransport
+        route = transport.transport.route
+        hit = route is not None and route.base in bases
+        for base in bases:
+            transport.base_gone(base)
+        if hit:
+            self.policy.network("major", self._now())
+        self._settle()
 
     def _cut_over(self, event: CutOver) -> None:
         pair = event.pair

@@ -8,6 +8,7 @@ from refreeze.testing.clock import NeverHappened, VirtualCall, VirtualClock
 from refreeze.testing.hosts import FakeHost, FakePort, FakePortFactory
 from refreeze.testing.links import LinkSettings
 from refreeze.testing.log import DatagramLog, Fate, LogEntry
+from refreeze.testing.names import FakeNames
 from refreeze.testing.nat import (
     ADDRESS_RESTRICTED,
     FULL_CONE,
@@ -36,6 +37,7 @@ __all__ = [
     "DatagramLog",
     "EchoProgram",
     "FakeHost",
+    "FakeNames",
     "FakeNetwork",
     "FakePort",
     "FakePortFactory",

@@ -16,6 +16,7 @@ from twisted.internet.protocol import ClientFactory
 from zope.interface import implementer
 
 from refreeze.testing.clock import VirtualCall, VirtualClock
+from refreeze.testing.names import FakeNames
 from refreeze.testing.streams import (
     ROOT,
     Place,
@@ -126,6 +127,7 @@ class VirtualReactor(VirtualClock, _Streaming, _Core):
     """The reactor of a whole virtual world. :meth:`on` is its face for one host."""
 
     streams: Streams = field(init=False)
+    nameResolver: FakeNames = field(init=False)
     name: str | None = field(default=None, init=False)
     credentials: Credentials = field(default=ROOT, init=False)
     running: bool = field(default=True, init=False)
@@ -133,6 +135,7 @@ class VirtualReactor(VirtualClock, _Streaming, _Core):
 
     def __attrs_post_init__(self) -> None:
         self.streams = Streams(self)
+        self.nameResolver = FakeNames(self)
 
     def on(self, name: str, credentials: Credentials = ROOT) -> HostReactor:
         """The reactor as programs on the host *name* have it; outages can be a host's."""
@@ -164,6 +167,11 @@ class HostReactor(_Streaming, _Core):
 
     def __attrs_post_init__(self) -> None:
         self.streams = self.world.streams
+
+    @property
+    def nameResolver(self) -> FakeNames:
+        """The world's: all hosts know the same names."""
+        return self.world.nameResolver
 
     def callLater(
         self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object

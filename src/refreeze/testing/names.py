@@ -1,0 +1,59 @@
+"""The names of a virtual world: a table instead of a resolver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution
+from twisted.internet.interfaces import IResolutionReceiver as Receiver
+from zope.interface import implementer
+
+from refreeze.testing.clock import VirtualClock
+
+
+@implementer(IHostResolution)
+@define(eq=False, repr=False)
+class _Resolution:
+    name: str
+
+    def cancel(self) -> None:
+        """It is over in the next turn anyway."""
+
+
+@implementer(IHostnameResolver)
+@define(eq=False, repr=False)
+class FakeNames:
+    """I resolve what stands in my *table*, *delay* seconds after I was asked.
+
+    A name that does not stand there has no address; one of :attr:`silent` is never answered.
+    """
+
+    clock: VirtualClock
+    table: dict[str, Sequence[str]] = field(factory=dict)
+    silent: set[str] = field(factory=set)
+    delay: float = 0.0
+    asked: list[str] = field(factory=list, init=False)
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: Receiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """See IHostnameResolver."""
+        resolution = _Resolution(hostName)
+        self.asked.append(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        if hostName not in self.silent:
+            self.clock.callLater(self.delay, self._answer, resolutionReceiver, hostName)
+        return resolution
+
+    def _answer(self, receiver: Receiver, name: str) -> None:
+        for host in self.table.get(name, ()):
+            kind = IPv6Address if ":" in host else IPv4Address
+            receiver.addressResolved(kind("UDP", host, 0))
+        receiver.resolutionComplete()
