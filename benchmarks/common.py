@@ -23,7 +23,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from refreeze.ice import AgentSettings, CheckBucket
-from refreeze.net.gatherer import HostGatherer
+from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler

@@ -23,6 +23,7 @@ DOCS = Path(__file__).resolve().parent
 CONFIG = DOCS.parent / "etc" / "refreeze.toml"
 
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_EXAMPLES = re.compile(r"(sessions|servers)\.\w+")
 _KEY = re.compile(r"(?:# )?([a-z_]+) = (.*?)\s+#\s(.*)|(?:# )?([a-z_]+) = (.*)")
 
 
@@ -87,12 +88,15 @@ def config() -> str:
     rows: list[list[str]] = []
     section = ""
     for line in CONFIG.read_text().splitlines():
-        if line.startswith("["):
-            section = line[1 : line.index("]")].replace("sessions.bob", "sessions.NAME") + "."
+        if line.removeprefix("# ").startswith("["):
+            section = line[line.index("[") + 1 : line.index("]")]
+            section = _EXAMPLES.sub(r"\1.NAME", section) + "."
             continue
         found = _KEY.fullmatch(line)
         if found is not None:
             key, value = found[1] or found[4], found[2] or found[5]
+            if any(row[0] == f"`{section}{key}`" for row in rows):
+                continue
             rows.append([f"`{section}{key}`", f"`{value.strip()}`", found[3] or ""])
     return table(["key", "default or example", ""], rows)
 

@@ -12,7 +12,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from refreeze.ice import AgentSettings, CheckBucket
-from refreeze.net.gatherer import HostGatherer
+from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler

@@ -12,7 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.config import ConfigError, ControlPlaces, HubSettings, MetricsSettings, load
 from refreeze.ice import AgentSettings
+from refreeze.net.gathering import GatherSettings
 from refreeze.net.interfaces import AddressSettings
+from refreeze.net.servers import IceServer
 from refreeze.sessions.forward import ForwardSettings
 from refreeze.sessions.settings import SessionSettings
 from refreeze.watchdog import PolicySettings, StormSettings
@@ -72,6 +74,8 @@ class ConfigErrorTests(SynchronousTestCase):
             ("control", ControlPlaces),
             ("metrics", MetricsSettings),
             ("network", AddressSettings),
+            ("servers", IceServer),
+            ("gathering", GatherSettings),
             ("ice", AgentSettings),
             ("watchdog", PolicySettings),
             ("storm", StormSettings),
@@ -101,9 +105,10 @@ class ConfigErrorTests(SynchronousTestCase):
         section = ""
         with open(example) as file:
             for line in file:
-                if line.startswith("["):
-                    section = line[1 : line.index("]")]
-                    shown[section] = {}
+                if line.removeprefix("# ").startswith("["):
+                    section = line[line.index("[") + 1 : line.index("]")]
+                    section = "servers" if section.startswith("servers.") else section
+                    shown.setdefault(section, {})
                 elif re.match(r"(# )?[a-z_]+ = ", line):
                     shown[section] |= tomllib.loads(line.removeprefix("# "))
         return shown

@@ -16,7 +16,7 @@ from attrs import NOTHING, field, fields, frozen
 
 from refreeze.control.access import Access, access_by_names
 from refreeze.ice import PROFILES, AgentSettings
-from refreeze.net.gatherer import GatherSettings
+from refreeze.net.gathering import GatherSettings
 from refreeze.net.interfaces import AddressSettings
 from refreeze.net.servers import IceServer
 from refreeze.sessions.forward import ForwardSettings, parse_place

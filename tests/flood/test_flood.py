@@ -16,7 +16,7 @@ from twisted.internet.utils import getProcessOutput
 from twisted.trial.unittest import TestCase
 
 from refreeze.ice import AgentSettings, CheckBucket
-from refreeze.net.gatherer import HostGatherer
+from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler

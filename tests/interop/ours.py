@@ -16,7 +16,7 @@ from refreeze.ice import AgentSettings, CheckBucket
 from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import Description, DescriptionType
 from refreeze.net.faults import FaultyPortFactory
-from refreeze.net.gatherer import HostGatherer
+from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler

@@ -11,7 +11,7 @@ from attrs import define, field
 from refreeze.ice import AgentSettings, CheckBucket
 from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import Description, DescriptionType
-from refreeze.net.gatherer import HostGatherer
+from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler

@@ -1,7 +1,7 @@
 """Ports, the mux that shares them, the one scheduler, and local addresses."""
 
 from refreeze.net.faults import FaultyPort, FaultyPortFactory
-from refreeze.net.gatherer import GatherSettings, HostGatherer
+from refreeze.net.gathering import GatherSettings, HostGatherer
 from refreeze.net.interfaces import AddressSettings, choose_hosts
 from refreeze.net.mux import Mux, MuxCounters, MuxSettings, Owner
 from refreeze.net.pool import Lease, PoolError, SocketPool, parse_port_range

@@ -7,66 +7,28 @@ candidate counts (rule 51), and what is still under way is for the next generati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
-from refreeze.basics import Address, canonical_host, is_ipv6
+from refreeze.basics import Address, canonical_host
 from refreeze.ice import Candidate, CandidateType, candidate_foundation, candidate_priority
+from refreeze.net.gathering import (
+    Gathering,
+    GatherReceiver,
+    GatherSettings,
+    GatherWatcher,
+    Relay,
+    Relays,
+    ServerReport,
+    host_candidate,
+)
 from refreeze.net.order import in_order
 from refreeze.net.pool import Lease, SocketPool
-from refreeze.net.port import Port
 from refreeze.net.reflexive import Question, Reflection, Reflexive
 from refreeze.net.servers import ServerProblem, ServerUrl
-
-POLICIES: Final = ("all", "relay", "nohost")
-"""W3C's iceTransportPolicy, and libwebrtc's third word for it."""
-
-
-class Relay(Protocol):
-    """One wish for an allocation at one URL (:class:`refreeze.net.relays.RelayPool`)."""
-
-    @property
-    def url(self) -> ServerUrl: ...
-
-    @property
-    def ports(self) -> Sequence[Port]:
-        """In the mux; none unless there is an allocation."""
-        ...
-
-    @property
-    def mapped(self) -> Address | None:
-        """How the server sees our end of the allocation."""
-        ...
-
-    @property
-    def settled(self) -> bool:
-        """Whether the latest attempt is over, well or not."""
-        ...
-
-    @property
-    def problem(self) -> ServerProblem | None: ...
-
-    def verify(self) -> None:
-        """See whether the allocation is still there; it is lost when nobody answers."""
-        ...
-
-
-class Relays(Protocol):
-    """A session's."""
-
-    @property
-    def relays(self) -> Sequence[Relay]: ...
-
-    def refresh(self) -> None:
-        """Read credentials and resolve names again, at every restart."""
-        ...
-
-    def release(self) -> None:
-        """Give them back."""
-        ...
-
 
 MAX_PROBLEMS: Final = 32
 _SERVERS_A_BASE: Final = 64
@@ -74,116 +36,6 @@ _SERVERS_A_BASE: Final = 64
 _RELAYS: Final = {"udp": 0, "tcp": 1, "tls": 2}
 """A relay that is reached over UDP comes first: TCP holds datagrams up behind lost ones."""
 _RELAYS_A_TRANSPORT: Final = 256
-
-
-def _check_policy(_: object, __: object, value: str) -> None:
-    if value not in POLICIES:
-        raise ValueError(f"policy: one of {', '.join(POLICIES)}, not {value!r}")
-
-
-def _check_external(_: object, __: object, value: Mapping[str, str]) -> None:
-    for inside, outside in value.items():
-        try:
-            same = is_ipv6(canonical_host(inside)) is is_ipv6(canonical_host(outside))
-        except ValueError as error:
-            raise ValueError(f"external: {error}") from None
-        if not same:
-            raise ValueError(f"external: {inside!r} and {outside!r} are of two families")
-
-
-@frozen(kw_only=True)
-class GatherSettings:
-    """*policy*: ``all``, only ``relay``, or ``nohost``: all but host candidates.
-
-    *external*: public addresses of a 1:1 NAT by the local address behind each. *hide_related*
-    leaves out of candidates which local address is behind them (raddr); the other policies do
-    it anyway (rule 16). *share_allocations*: sessions to different peers use one allocation.
-    ValueError, one line, that begins with the key.
-    """
-
-    policy: str = field(default="all", validator=_check_policy)
-    external: dict[str, str] = field(factory=dict, validator=_check_external)
-    hide_related: bool = False
-    share_allocations: bool = True
-    mdns: bool = False
-    """Host candidates have ``.local`` names of ours instead of addresses."""
-
-    @property
-    def hides(self) -> bool:
-        """Whether no candidate tells what is behind it."""
-        return self.hide_related or self.policy != "all"
-
-
-class GatherReceiver(Protocol):
-    """Who wants candidates; what it raises harms no other session."""
-
-    def candidate_found(self, candidate: Candidate, signaled: Candidate) -> None:
-        """*candidate* is for the agent; *signaled* is what the peer may know of it."""
-        ...
-
-    def server_failed(self, problem: ServerProblem) -> None:
-        """A server gave nothing; told for each once a gathering."""
-        ...
-
-    def gathering_ended(self) -> None:
-        """Nothing more will be found; told once."""
-        ...
-
-
-class Gathering(Protocol):
-    """One generation's."""
-
-    def finish(self) -> None:
-        """Tell the end now: what is still asked for is for the next generation. Idempotent."""
-        ...
-
-    def cancel(self) -> None:
-        """Tell nothing any more. Idempotent."""
-        ...
-
-
-class Gatherer(Protocol):
-    """Where a connection's candidates come from."""
-
-    def gather(self, ufrag: str, receiver: GatherReceiver) -> Gathering:
-        """Begin; what is known is told before this returns, the end included if that is all."""
-        ...
-
-
-def host_candidate(base: Address, index: int, ufrag: str) -> Candidate:
-    """The *index*-th of the bases, best first (RFC 8445 section 5.1.2.1)."""
-    return Candidate(
-        type=CandidateType.HOST,
-        address=base,
-        priority=candidate_priority(CandidateType.HOST, 65535 - index),
-        foundation=candidate_foundation(CandidateType.HOST, base[0]),
-        base=base,
-        ufrag=ufrag,
-    )
-
-
-@define(eq=False, repr=False)
-class HostGatherer:
-    """Host candidates only, of whatever *bases* returns, best first: for use without servers."""
-
-    bases: Callable[[], Sequence[Address]]
-
-    def gather(self, ufrag: str, receiver: GatherReceiver) -> Gathering:
-        """See :class:`Gatherer`."""
-        for index, base in enumerate(self.bases()):
-            candidate = host_candidate(base, index, ufrag)
-            receiver.candidate_found(candidate, candidate)
-        receiver.gathering_ended()
-        return _Ended()
-
-
-@define(eq=False, repr=False)
-class _Ended:
-    def finish(self) -> None:
-        """It is over."""
-
-    def cancel(self) -> None:
-        """It is over."""
 
 
 @define(eq=False, repr=False)
@@ -233,15 +85,17 @@ class _OneGathering:
             question = self.owner.reflexive.ask(
                 base,
                 url,
-                lambda reflection: self._reflexive(
-                    reflection.base, reflection.mapped, reflection.server[0]
-                ),
+                partial(self._reflected, url),
                 self._question_over,
             )
             if not question.over:
                 self._questions.add(question)
 
     # What is found
+
+    def _reflected(self, url: ServerUrl, reflection: Reflection) -> None:
+        self.owner.heard(url, reflection)
+        self._reflexive(reflection.base, reflection.mapped, reflection.server[0])
 
     def _reflexive(self, base: Address, mapped: Address, server: str) -> None:
         """One that equals its base tells nothing new (RFC 8445 section 5.1.3)."""
@@ -334,18 +188,6 @@ class _OneGathering:
         self.owner.gathering_over(self)
 
 
-class GatherWatcher(Protocol):
-    """The session: what comes and goes between gatherings is its watchdog's business."""
-
-    def paths_came(self) -> None:
-        """There is more to offer than the last generation had: a relay is there (again)."""
-        ...
-
-    def bases_gone(self, bases: Sequence[Address]) -> None:
-        """Nothing leaves from these any more."""
-        ...
-
-
 @define(eq=False, repr=False, kw_only=True)
 class SessionGatherer:
     """I gather for one session: I have its sockets and its relays, and know its servers."""
@@ -361,6 +203,8 @@ class SessionGatherer:
     watcher: GatherWatcher | None = None
     problems: dict[str, ServerProblem] = field(factory=dict, init=False)
     """Why a URL gave nothing the last time; a URL that gave something has none."""
+    _heard: dict[str, dict[Address, Reflection]] = field(factory=dict, init=False)
+    """What each URL said of each base."""
     _gathering: _OneGathering | None = field(default=None, init=False)
 
     @property
@@ -382,6 +226,7 @@ class SessionGatherer:
         if self._gathering is not None:
             self._gathering.cancel()
         self.problems.clear()
+        self._heard.clear()
         if self.relays is not None:
             self.relays.refresh()
         gathering = self._gathering = _OneGathering(self, ufrag, receiver)
@@ -398,7 +243,7 @@ class SessionGatherer:
         for base in self.bases() if self.settings.policy != "relay" else ():
             for url in self.reflecting:
                 self.reflexive.ask(base, url, lambda _: None, lambda _: None)
-        for relay in self.relays.relays if self.relays is not None else ():
+        for relay in self._relays():
             relay.verify()
 
     def close(self) -> None:
@@ -444,8 +289,38 @@ class SessionGatherer:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems[problem.url] = problem
 
+    def heard(self, url: ServerUrl, reflection: Reflection) -> None:
+        """For `show`: a server has answered."""
+        self.problems.pop(str(url), None)
+        self._heard.setdefault(str(url), {})[reflection.base] = reflection
 
-def reflections(gatherer: SessionGatherer) -> list[Reflection]:
-    """What servers said of the session's sockets, for `show`."""
-    bases = list(gatherer.lease.bases)
-    return [each for base in bases for each in gatherer.reflexive.seen_from(base)]
+    # What can be seen
+
+    def reports(self) -> list[ServerReport]:
+        """What became of every URL in the latest gathering."""
+        return [self._report_of(url) for url in self.servers]
+
+    def _report_of(self, url: ServerUrl) -> ServerReport:
+        name = str(url)
+        heard = list(self._heard.get(name, {}).values())
+        relays = [each for each in self._relays() if each.url == url]
+        relayed = [port.local for relay in relays for port in relay.ports]
+        measured = [each.rtt for each in heard] + [each.rtt for each in relays]
+        problem = next((each.problem for each in relays if each.problem is not None), None)
+        return ServerReport(
+            url=url,
+            mapped=list(dict.fromkeys(each.mapped for each in heard)),
+            relayed=relayed,
+            rtt=min((rtt for rtt in measured if rtt is not None), default=None),
+            problem=None if relayed else problem or self.problems.get(name),
+        )
+
+    def server_of(self, base: Address) -> ServerUrl | None:
+        """Whose relayed address *base* is."""
+        for relay in self._relays():
+            if any(port.local == base for port in relay.ports):
+                return relay.url
+        return None
+
+    def _relays(self) -> Sequence[Relay]:
+        return self.relays.relays if self.relays is not None else ()

@@ -30,7 +30,7 @@ from refreeze.jsep import (
     StageGeneration,
     StartGeneration,
 )
-from refreeze.net.gatherer import Gatherer
+from refreeze.net.gathering import Gatherer
 from refreeze.net.mux import Mux
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer.certificate import RTCCertificate
@@ -230,8 +230,8 @@ class RTCPeerConnection(EventTarget):
             ufrag=ufrag,
             descriptions=self.negotiator,
             generations=self.iceTransport,
-            announce=lambda candidate: self._announce("icecandidate", candidate=candidate),
-            complain=lambda error: self._announce("icecandidateerror", error=error),
+            announce=lambda candidate: self._fire_soon("icecandidate", candidate=candidate),
+            complain=lambda error: self._fire_soon("icecandidateerror", error=error),
             ended=lambda: self.environment.queue_task(lambda: self._show_gathering("complete")),
         )
         self.environment.queue_task(lambda: self._show_gathering("gathering"))
@@ -255,7 +255,7 @@ class RTCPeerConnection(EventTarget):
             self.environment.queue_task(gathering.finish)
         self.watcher(event)
 
-    def _announce(self, kind: str, *, candidate: object = None, error: object = None) -> None:
+    def _fire_soon(self, kind: str, *, candidate: object = None, error: object = None) -> None:
         self.environment.queue_task(
             lambda: None if self._closed else self.dispatch(kind, candidate, error)
         )

@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import define, field, frozen
 
 from refreeze.ice import Candidate
-from refreeze.net.gatherer import Gatherer, Gathering
+from refreeze.net.gathering import Gatherer, Gathering
 from refreeze.net.servers import UNREACHABLE, ServerProblem
 from refreeze.sdp import format_candidate
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from refreeze.basics import format_address
+from refreeze.ice.pair import Pair
+from refreeze.net.gathering import ServerReport
 from refreeze.sessions.session import Session
 
 Record = dict[str, Any]
@@ -26,6 +28,8 @@ def summary(session: Session) -> Record:
         "attempts": snapshot.attempts,
         "pair": arrow,
     }
+    if pair is not None:
+        record["types"] = f"{pair.local.type.value}/{pair.remote.type.value}"
     if pair is not None and pair.rtt is not None:
         record["rtt_ms"] = round(pair.rtt * 1000, 2)
     return record
@@ -44,6 +48,7 @@ def details(session: Session, now: float) -> list[Record]:
             "generation": session.conversation.generation,
         },
         _forward(session),
+        *_servers(session),
         *_pairs(session),
     ]
 
@@ -79,6 +84,27 @@ def _forward(session: Session) -> Record:
     }
 
 
+def _servers(session: Session) -> list[Record]:
+    """Every URL of the configuration: what it gave, or why it gave nothing."""
+    return [_server(report) for report in session.gatherer.reports()]
+
+
+def _server(report: ServerReport) -> Record:
+    problem = report.problem
+    status = "ok" if report.mapped or report.relayed else "asked"
+    record: Record = {
+        "part": "server",
+        "url": str(report.url),
+        "status": status if problem is None else problem.reason,
+        "mapped": ",".join(map(format_address, report.mapped)) or None,
+        "relayed": ",".join(map(format_address, report.relayed)) or None,
+        "rtt_ms": None if report.rtt is None else round(report.rtt * 1000, 2),
+    }
+    if problem is not None:
+        record |= {"code": problem.code, "why": problem.text}
+    return record
+
+
 def _pairs(session: Session) -> list[Record]:
     return [
         {
@@ -88,6 +114,7 @@ def _pairs(session: Session) -> list[Record]:
             "local": format_address(pair.base),
             "remote": format_address(pair.remote_address),
             "types": f"{pair.local.type.value}/{pair.remote.type.value}",
+            "server": _server_of(session, pair),
             "state": pair.state.value,
             "nominated": pair.nominated,
             "rtt_ms": None if pair.rtt is None else round(pair.rtt * 1000, 2),
@@ -97,6 +124,11 @@ def _pairs(session: Session) -> list[Record]:
         for generation in session.connection.iceTransport.transport.generations()
         for pair in generation.agent.pairs
     ]
+
+
+def _server_of(session: Session, pair: Pair) -> str | None:
+    url = session.gatherer.server_of(pair.base)
+    return None if url is None else str(url)
 
 
 def rounds(session: Session) -> list[Record]:

@@ -26,7 +26,14 @@ from refreeze.ice.generation import (
 from refreeze.jsep import Description, DescriptionType, JsepError
 from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.scheduler import Handle, Scheduler
-from refreeze.peer import Event, PeerEnvironment, RawProtect, RTCIceCandidate, RTCPeerConnection
+from refreeze.peer import (
+    Event,
+    PeerEnvironment,
+    RawProtect,
+    RTCIceCandidate,
+    RTCIceCandidateError,
+    RTCPeerConnection,
+)
 from refreeze.sessions.forward import Forward
 from refreeze.sessions.identity import Budget, SessionIdentity
 from refreeze.sessions.rounds import RoundBook, RoundRecord
@@ -107,6 +114,7 @@ class Session:
         )
         self.connection = RTCPeerConnection(self.environment, self._transport_event)
         self.connection.addEventListener("icecandidate", self._trickle)
+        self.connection.addEventListener("icecandidateerror", self._server_failed)
         self.protect = RawProtect(self.connection.iceTransport.datagrams)
         self.protect.on_batch(self.forward.deliver_from_path)
         self.forward.path_send = self.protect.send
@@ -514,6 +522,19 @@ class Session:
             self._send(self.conversation.make_candidate(init))
         else:
             self._send(self.conversation.make_end(candidate.usernameFragment))
+
+    def _server_failed(self, event: Event) -> None:
+        error = event.error
+        if isinstance(error, RTCIceCandidateError):
+            self.emit(
+                "server.failed",
+                {
+                    "id": self.identity.name,
+                    "url": error.url,
+                    "code": error.errorCode,
+                    "why": error.errorText,
+                },
+            )
 
     def _send(self, envelope: Envelope) -> None:
         if self._carrier is not None and not self._carrier.send(envelope):
