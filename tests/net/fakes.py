@@ -120,11 +120,11 @@ class FakeFactory:
 
     def open_udp(self, host: str, port: int = 0) -> Port:
         if host not in self.hosts:
-            raise _error(errno.EADDRNOTAVAIL)
+            raise error(errno.EADDRNOTAVAIL)
         if (host, port) in self.refused:
-            raise _error(self.refused[host, port])
+            raise error(self.refused[host, port])
         if any(other.local == (host, port) and not other.closed for other in self.opened):
-            raise _error(errno.EADDRINUSE)
+            raise error(errno.EADDRINUSE)
         if port == 0:
             self._next += 1
             port = self._next
@@ -145,7 +145,7 @@ class FakeFactory:
         return next((host for host in self.hosts if (":" in host) is six), None)
 
 
-def _error(number: int) -> OSError:
+def error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 

@@ -8,7 +8,7 @@ for the same name joins it instead of taking another thread.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 from attrs import define, field
@@ -64,13 +64,46 @@ def check_name(name: str) -> str:
     return lower
 
 
+@define(eq=False, repr=False)
+class Waiters:
+    """All who wait for the addresses of one name; who cancels waits no more, the others do."""
+
+    left: Callable[[], None] = field(default=lambda: None)
+    """Called when somebody cancelled."""
+    _waiting: list[Deferred[tuple[str, ...]]] = field(factory=list, init=False)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def join(self) -> Deferred[tuple[str, ...]]:
+        """Wait too."""
+        waiter = Deferred[tuple[str, ...]](self._leave)
+        self._waiting.append(waiter)
+        return waiter
+
+    def tell(self, hosts: Iterable[str]) -> None:
+        """It is over for everybody: these are the addresses, and none is a ResolveError."""
+        found = tuple(hosts)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if found:
+                waiter.callback(found)
+            else:
+                waiter.errback(ResolveError("unresolved", "the name has no address"))
+
+    def _leave(self, waiter: Deferred[tuple[str, ...]]) -> None:
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+            self.left()
+
+
 @implementer(IResolutionReceiver)
 @define(eq=False, repr=False)
 class _Lookup:
-    """One name that is being looked up, and all who wait for it."""
+    """One name that is being looked up."""
 
     _ended: Callable[[], None]
-    waiters: list[Deferred[tuple[str, ...]]] = field(factory=list, init=False)
+    waiters: Waiters = field(factory=Waiters, init=False)
     _hosts: dict[str, None] = field(factory=dict, init=False)
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
@@ -88,22 +121,7 @@ class _Lookup:
     def resolutionComplete(self) -> None:
         """See IResolutionReceiver."""
         self._ended()
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            if self._hosts:
-                waiter.callback(tuple(self._hosts))
-            else:
-                waiter.errback(ResolveError("unresolved", "the name has no address"))
-
-    def join(self) -> Deferred[tuple[str, ...]]:
-        """Wait too; who cancels waits no more, the others do."""
-        waiter = Deferred[tuple[str, ...]](self._leave)
-        self.waiters.append(waiter)
-        return waiter
-
-    def _leave(self, waiter: Deferred[tuple[str, ...]]) -> None:
-        if waiter in self.waiters:
-            self.waiters.remove(waiter)
+        self.waiters.tell(self._hosts)
 
 
 @define(eq=False, repr=False, kw_only=True)
@@ -137,7 +155,7 @@ class Resolver:
             name = check_name(host)
             lookup = self._lookups.get(name)
             if lookup is not None:
-                return self._bounded(lookup.join())
+                return self._bounded(lookup.waiters.join())
             if len(self._lookups) >= MAX_LOOKUPS:
                 raise ResolveError("too-many", "too many names are being looked up")
         except ResolveError as error:
@@ -147,7 +165,7 @@ class Resolver:
     def _begin(self, name: str) -> Deferred[tuple[str, ...]]:
         lookup = _Lookup(lambda: self._end(name))
         self._lookups[name] = lookup
-        waiter = lookup.join()
+        waiter = lookup.waiters.join()
         try:
             self.names.resolveHostName(lookup, name, 0, None, "UDP")
         except Exception:  # whatever resolver is plugged in
