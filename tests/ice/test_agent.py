@@ -133,7 +133,7 @@ class StoryTests(SynchronousTestCase):
 
     def test_over_a_relay_when_nothing_else_works(self) -> None:
         duo = make_duo(1)
-        relayed = ("192.0.2.9", 4000)
+        relayed = ("10.0.9.9", 4000)
         duo.add(duo.a, host(A1), relay(relayed))
         duo.add(duo.b, host(B1))
         duo.dead |= {(A1, B1), (B1, A1)}

@@ -10,7 +10,7 @@ from refreeze.stun import parse
 from tests.ice.duo import A1, A2, B1, B2, START, host, make_duo, relay, signaled
 from tests.ice.solo import Solo, make_solo
 
-R1 = ("192.0.2.9", 3000)
+R1 = ("10.0.9.9", 3000)
 
 
 class ControllingTests(SynchronousTestCase):

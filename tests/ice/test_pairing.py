@@ -116,9 +116,9 @@ class PairingTests(SynchronousTestCase):
 
     def test_relayed_pairs_come_last(self) -> None:
         pairs = self._pairs(
-            relay(("192.0.2.9", 1)),
+            relay(("10.9.0.9", 1)),
             host(A1),
-            remotes=(relay(("192.0.2.8", 2)), host(B1)),
+            remotes=(relay(("10.9.0.8", 2)), host(B1)),
         )
         self.assertEqual(
             [(p.local.type.value, p.remote.type.value) for p in pairs],
@@ -286,3 +286,31 @@ class HostileTests(SynchronousTestCase):
         self.assertEqual(len(solo.sent()), 1)
         self.assertEqual(solo.agent.answers.counters.refused_source, 1)
         self.assertEqual(list(solo.agent.pairs), [])
+
+
+class PrivateTests(SynchronousTestCase):
+    """A relay in public does not reach a private address of another network."""
+
+    def pairs(self, relayed: str, remote: str) -> int:
+        checklist = Checklist(100)
+        local, peer = relay((relayed, 3000)), signaled(host((remote, 6001)))
+        checklist.pair_local(local, [peer], IceRole.CONTROLLING)
+        return len(checklist.pairs)
+
+    def test_a_public_relay_is_not_paired_with_a_private_address(self) -> None:
+        for relayed, remote in (
+            ("203.0.113.9", "10.0.0.2"),
+            ("203.0.113.9", "172.31.0.2"),
+            ("203.0.113.9", "192.168.1.2"),
+            ("203.0.113.9", "100.100.0.2"),
+            ("2001:db8::9", "fd00::2"),
+        ):
+            self.assertEqual(self.pairs(relayed, remote), 0, remote)
+
+    def test_a_relay_in_a_private_network_is(self) -> None:
+        self.assertEqual(self.pairs("10.9.0.9", "10.0.0.2"), 1)
+        self.assertEqual(self.pairs("fd00::9", "fd01::2"), 1)
+
+    def test_public_ones_are_paired_with_each_other(self) -> None:
+        self.assertEqual(self.pairs("203.0.113.9", "198.51.100.2"), 1)
+        self.assertEqual(self.pairs("2001:db8::9", "2001:db8:1::2"), 1)

@@ -25,7 +25,7 @@ from tests.ice.duo import (
 )
 
 SEEDS = range(150)
-RELAYED_A, RELAYED_B = ("192.0.2.9", 4000), ("192.0.2.9", 5000)
+RELAYED_A, RELAYED_B = ("10.0.9.9", 4000), ("192.0.2.9", 5000)
 
 
 def _gather(duo: Duo, side: Side, base: tuple[str, int], index: int) -> None:

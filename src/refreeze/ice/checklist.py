@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from attrs import define, field
 
 from refreeze.basics import Address
-from refreeze.ice.candidate import Candidate
+from refreeze.ice.candidate import Candidate, CandidateType
+from refreeze.ice.hostile import is_private
 from refreeze.ice.pair import Pair, make_pair
 from refreeze.ice.states import IceRole, PairState
 
@@ -177,9 +178,15 @@ class Checklist:
 
 
 def _pairable(local: Candidate, remote: Candidate) -> bool:
-    """Same family; link-local only with link-local (RFC 8445 section 6.1.2.2)."""
+    """Same family; link-local only with link-local (RFC 8445 section 6.1.2.2).
+
+    A public server's relay reaches no private address of another network, and some servers end
+    the whole allocation when they have no route there.
+    """
     host = (local.base or local.address)[0]
     other = remote.address[0]
     if (":" in host) != (":" in other):
         return False
-    return host.startswith("fe80:") == other.startswith("fe80:")
+    if host.startswith("fe80:") != other.startswith("fe80:"):
+        return False
+    return local.type is not CandidateType.RELAY or is_private(host) or not is_private(other)

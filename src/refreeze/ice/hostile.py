@@ -9,6 +9,21 @@ from refreeze.basics import Address
 from refreeze.ice.candidate import COMPONENT, Candidate
 
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "fe80::/10",
+        "::1/128",
+    )
+)
+"""RFC 1918, 6598, 3927 and 4193, and what never leaves a link or a host."""
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
 
 
@@ -54,3 +69,10 @@ def _refused_host(host: str, allow_loopback: bool) -> str | None:
     if isinstance(address, ipaddress.IPv4Address) and address.is_reserved:
         return "reserved"
     return None
+
+
+@lru_cache(maxsize=4096)
+def is_private(host: str) -> bool:
+    """Whether *host* means another machine in every network that has it."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return any(address in network for network in _PRIVATE if network.version == address.version)

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from refreeze.basics import Randomness
 from refreeze.ice import AgentSettings, CheckBucket, IceRole
-from refreeze.ice.generation import CutOver, TransportEvent
+from refreeze.ice.generation import CutOver, GenerationEnded, TransportEvent
 from refreeze.jsep import (
     AbandonGeneration,
     AddRemoteCandidate,
@@ -245,14 +245,17 @@ class RTCPeerConnection(EventTarget):
             self.environment.queue_task(lambda: self._show_gathering(shown))
 
     def _transport_event(self, event: TransportEvent) -> None:
-        """After the nomination no candidate counts, so gathering is over (rule 51)."""
+        """After the nomination no candidate counts, so gathering is over (rule 51), and that of
+        a generation which is gone is nobody's (T13).
+        """
         gathering = self._gathering
         if (
-            isinstance(event, CutOver)
+            isinstance(event, CutOver | GenerationEnded)
             and gathering is not None
             and gathering.ufrag == event.generation.ufrag
         ):
-            self.environment.queue_task(gathering.finish)
+            end = gathering.finish if isinstance(event, CutOver) else gathering.cancel
+            self.environment.queue_task(end)
         self.watcher(event)
 
     def _fire_soon(self, kind: str, *, candidate: object = None, error: object = None) -> None:
