@@ -16,6 +16,7 @@ from refreeze.control.verbs import VERBS
 from refreeze.ice.outward import outward_state
 from refreeze.ice.states import IceState
 from refreeze.jsep.states import TRANSITIONS
+from refreeze.net.expectations import DIRECT, Kind
 from refreeze.signaling.acceptance import TABLE, Standing
 from refreeze.watchdog.table import LETTERS, REACTIONS
 
@@ -101,8 +102,18 @@ def config() -> str:
     return table(["key", "default or example", ""], rows)
 
 
+def expectations() -> str:
+    """Who reaches whom without a relay."""
+    rows = [
+        [mine.value, *("direct" if peer in DIRECT[mine] else "relay" for peer in Kind)]
+        for mine in Kind
+    ]
+    return table(["", *(peer.value for peer in Kind)], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    each.__name__: each for each in (watchdog, acceptance, signaling, outward, verbs, codes, config)
+    each.__name__: each
+    for each in (watchdog, acceptance, signaling, outward, verbs, codes, config, expectations)
 }
 
 

@@ -10,7 +10,7 @@ _refreezectl() {
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
     elif [[ -z $verb ]]; then
         local verbs="help version ping status list show stats metrics history watch unwatch get
-            restart cancel hold release reset signal open close fault set log reload drain
+            restart cancel hold release reset doctor signal open close fault set log reload drain
             shutdown wait top"
         mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
     else

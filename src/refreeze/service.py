@@ -20,6 +20,7 @@ from refreeze.config import ConfigError, DaemonSettings, check_session, session_
 from refreeze.control import Commands, ControlServer, EventLog
 from refreeze.ice import PROFILES, CheckBucket
 from refreeze.metrics import exposition, site
+from refreeze.net.doctor import Doctor
 from refreeze.net.faults import FaultyPortFactory
 from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.interfaces import choose_hosts, present_hosts
@@ -100,6 +101,7 @@ class Daemon(Service):
     pool: SocketPool = field(init=False)
     resolver: Resolver = field(init=False)
     reflexive: Reflexive = field(init=False)
+    doctor: Doctor = field(init=False)
     supervisor: Supervisor = field(init=False)
     network: LocalNetwork = field(init=False)
     link: HubLink | None = field(default=None, init=False)
@@ -137,6 +139,16 @@ class Daemon(Service):
             resolver=self.resolver,
             bucket=self._bucket,
         )
+        self.doctor = Doctor(
+            hosts=self._hosts,
+            preferred=self._preferred,
+            servers=lambda: self.settings.servers,
+            factory=process.ports,
+            scheduler=process.scheduler,
+            clock=process.reactor,
+            random=process.random,
+            resolver=self.resolver,
+        )
         self.control_signaling = ControlSignaling(
             name=settings.name,
             clock=process.reactor,
@@ -156,6 +168,7 @@ class Daemon(Service):
             more_status=self._more_status,
             remember=self._remember,
             change_setting=self._set,
+            examine_network=self.doctor.examine,
             end=self._end,
             look=self._look_at_network,
             drop_path=self._drop_path if settings.faults else None,
@@ -215,6 +228,7 @@ class Daemon(Service):
         """The watchdog first, then bye to the peers, then the links, then the sockets."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         self.network.stop()
+        self.doctor.stop()
         self.supervisor.stop()
         stopping: list[Any] = []
         if self._control is not None:

@@ -23,6 +23,24 @@ STRANGER = 54321
 Record = dict[str, Any]
 
 
+EXAMINED: tuple[list[Record], Record] = (
+    [
+        {
+            "part": "server", "server": "lab", "url": "turn:192.0.2.1", "check": "allocate",
+            "address": "192.0.2.1:3478", "result": "unauthorized", "code": 401, "rtt_ms": 20.0,
+            "mapped": [], "relayed": [], "why": "wrong credentials",
+        },
+        {"part": "reach", "family": "ipv4", "udp": True, "tcp": None, "tls": False},
+        {"part": "expect", "family": "ipv4", "outcome": "direct", "text": "directly with peers"},
+        {"part": "expect", "family": "ipv4", "outcome": "relay", "text": "by relay with others"},
+        {"part": "note", "text": "lab: turn:192.0.2.1 does not serve"},
+        {"part": "of-the-future"},
+    ],
+    {"servers": 1, "failed": 1},
+)  # fmt: skip
+"""What an examination finds."""
+
+
 class Refusal(Exception):
     """As the supervisor refuses."""
 
@@ -118,6 +136,13 @@ class FakeOperations:
 
     def reload(self) -> Record:
         return {"opened": 1, "closed": 0}
+
+    def examine(self) -> Deferred[tuple[list[Record], Record]]:
+        self.asked.append(("examine",))
+        self.examined: Deferred[tuple[list[Record], Record]] = Deferred()
+        if self.at_once:
+            self.examined.callback(EXAMINED)
+        return self.examined
 
     def drain(self) -> None:
         self.asked.append(("drain",))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.control.verbs import VERBS
-from tests.control.fakes import Desk, FakeOperations, Refusal, SettableOperations
+from tests.control.fakes import (
+    EXAMINED,
+    STRANGER,
+    Desk,
+    FakeOperations,
+    Refusal,
+    SettableOperations,
+)
 
 
 class LookingTests(SynchronousTestCase):
@@ -320,3 +327,32 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual(
             client.ask("restart all confirm=21"), ["OK job=r1 matched=21 queued=21 refused=0"]
         )
+
+
+class DoctorTests(SynchronousTestCase):
+    """An examination is slow work of one request."""
+
+    def setUp(self) -> None:
+        self.desk = Desk()
+        self.client = self.desk.connect()
+
+    def test_it_is_answered_when_it_is_over_and_in_order(self) -> None:
+        self.assertEqual(self.client.ask("@d doctor", "ping"), [])
+        self.desk.operations.examined.callback(EXAMINED)
+        lines = self.client.lines()
+        self.assertTrue(lines[0].startswith("@d - part=server server=lab url=turn:192.0.2.1 "))
+        self.assertIn('why="wrong credentials"', lines[0])
+        self.assertEqual(lines[1], "@d - part=reach family=ipv4 udp=yes tcp=- tls=no")
+        self.assertEqual(lines[-2:], ["@d OK servers=1 failed=1", "OK"])
+
+    def test_a_refusal_ends_it(self) -> None:
+        self.client.ask("doctor")
+        self.desk.operations.examined.errback(Refusal("shutting-down"))
+        self.assertEqual(self.client.lines(), ["ERR shutting-down retry=no"])
+
+    def test_an_observer_cannot_make_the_daemon_send(self) -> None:
+        observer = self.desk.connect(STRANGER)
+        self.assertEqual(
+            observer.ask("doctor"), ["ERR not-permitted verb=doctor needs=operator retry=no"]
+        )
+        self.assertEqual(self.desk.operations.asked, [])

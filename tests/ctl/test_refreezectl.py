@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import refreeze
 from refreeze.control import Access, Commands, ControlServer, EventLog, Role
-from tests.control.fakes import WALL, FakeOperations
+from tests.control.fakes import EXAMINED, WALL, FakeOperations
 
 SOURCE = str(Path(refreeze.__file__).parent.parent)
 PROGRAM = [sys.executable, "-c", "import sys; from refreeze.ctl import main; sys.exit(main())"]
@@ -114,6 +114,25 @@ class ProgramTests(TestCase):
                 self.operations.asked,
                 [("restart", "s-4f", "core switch", False), ("fault", "s-9a", "path", 30.0)],
             )
+
+        return self.story(tell)
+
+    def test_doctor_is_read_by_people_and_its_code_tells_that_a_server_failed(
+        self,
+    ) -> Deferred[None]:
+        async def tell() -> None:
+            self.operations.at_once = True
+            done = await self.ctl("doctor")
+            self.assertEqual((done.returncode, done.stderr), (5, ""))
+            self.assertIn("what to expect\n  IPv4: directly with peers\n", done.stdout)
+            done = await self.ctl("--json", "doctor")
+            self.assertEqual(done.returncode, 5)
+            records = [json.loads(line) for line in done.stdout.splitlines()]
+            self.assertEqual(records, EXAMINED[0])
+            EXAMINED[1]["failed"] = 0
+            self.addCleanup(EXAMINED[1].update, failed=1)
+            self.assertEqual((await self.ctl("-q", "doctor")).returncode, 0)
+            self.assertEqual((await self.ctl("--read-only", "doctor")).returncode, 2)
 
         return self.story(tell)
 

@@ -208,6 +208,12 @@ def fault(commands: Commands, request: Request) -> Reply:
     return Reply(final=commands.operations.fault(session_id, what, seconds))
 
 
+def doctor(commands: Commands, _request: Request) -> Deferred[Reply]:
+    """Look at the network without any session; answered when it is over, which takes seconds."""
+    examined = commands.operations.examine()
+    return examined.addCallback(lambda found: Reply(tuple(found[0]), found[1]))
+
+
 def signal(commands: Commands, request: Request) -> Reply:
     """An envelope that the application carried here."""
     commands.operations.signal(request.words[0])

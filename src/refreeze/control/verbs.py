@@ -130,6 +130,7 @@ VERBS: dict[str, Verb] = {
         _verb(_P, f"hold [{_SELECT}] [for=TIME]", acting.hold, (0, 1), "peer state for"),
         _verb(_P, f"release [{_SELECT}]", acting.release, (0, 1), "peer state"),
         _verb(_P, f"reset {_SELECT}", acting.reset, (0, 1), "peer state"),
+        _verb(_P, "doctor", acting.doctor),
         _verb(_P, 'signal "ENVELOPE"', acting.signal, (1, 1)),
         _verb(_A, _OPEN, acting.open_session, (1, 1), "*"),
         _verb(_A, "close ID [reason=TEXT]", acting.close_session, (1, 1), "reason"),

@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from refreeze.ctl import output
+from refreeze.ctl.examined import examined
 from refreeze.ctl.options import LOOKING, Options, UsageError, full_verb, seconds
-from refreeze.ctl.wire import ConnectError, Connection, Final, ReplyTimeout, quote
+from refreeze.ctl.wire import ConnectError, Connection, Final, Record, ReplyTimeout, quote
 
 DONE, REFUSED, USAGE, UNREACHABLE, LATE, SOME = range(6)
 """The exit codes."""
@@ -41,16 +42,18 @@ class Client:
         records, final = self.connection.ask(line, self._patience(rest))
         if not final.ok:
             return self._refused(final)
-        self._print(
-            output.answer_json(records, final)
-            if self.options.json
-            else output.answer(verb, records, final)
-        )
+        self._print(self._shown(verb, records, final))
         if verb == "watch":
             return self.follow()
         if verb == "restart" and any(r.get("outcome") in _BROKEN for r in records):
             return SOME
-        return SOME if final.number("refused") else DONE
+        failed = "failed" if verb == "doctor" else "refused"
+        return SOME if final.number(failed) else DONE
+
+    def _shown(self, verb: str, records: Sequence[Record], final: Final) -> str:
+        if self.options.json:
+            return output.answer_json(records, final)
+        return examined(records) if verb == "doctor" else output.answer(verb, records, final)
 
     def _patience(self, words: Sequence[str]) -> float:
         """Seconds until the answer is late: what the daemon waits comes on top."""

@@ -32,6 +32,7 @@ CHANGING = (
     "hold",
     "release",
     "reset",
+    "doctor",
     "signal",
     "open",
     "close",

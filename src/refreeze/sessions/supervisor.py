@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeAlias
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from refreeze.net.findings import Findings
 from refreeze.net.scheduler import Handle, Scheduler
 from refreeze.sessions import looking
 from refreeze.sessions.forward import ForwardError
@@ -47,6 +49,8 @@ class Supervisor:
     """Takes an envelope that the application carried; ValueError in one line."""
     reread: Callable[[], Record]
     """Reads the configuration again; ValueError in one line."""
+    examine_network: Callable[[], Deferred[Findings]]
+    """Looks at the network without any session; cancelled when the daemon ends."""
     end: Callable[[], None]
     """Ends the process, in order."""
     look: Callable[[], None] = field(default=lambda: None)
@@ -391,9 +395,20 @@ class Supervisor:
         """What an operation raises when it is refused."""
         return OperationError
 
+    def examine(self) -> Deferred[tuple[list[Record], Record]]:
+        """The network without any session: records, and counts."""
+        examined = self.examine_network().addErrback(_ended)
+        return examined.addCallback(lambda findings: (findings.records(), findings.final()))
+
     def drain(self) -> None:
         """Take no new sessions; those there are go on."""
         self.draining = True
+
+
+def _ended(failure: Failure) -> Failure:
+    if isinstance(failure.value, CancelledError):
+        raise OperationError("shutting-down")
+    return failure
 
 
 def _refused(session_id: str, refusal: Refusal) -> OperationError:
