@@ -43,6 +43,10 @@ class ClientTransaction:
         """Whether no answer came in time."""
         return self._deadline is not None and now >= self._deadline and self._is_last()
 
+    def wait_until(self, at: float) -> None:
+        """Do nothing more before *at*: the process was held up, an answer may lie unread."""
+        self._deadline = at
+
     def rtt(self, now: float) -> float | None:
         """Seconds from the send to *now*; None when nobody can say which send is answered."""
         return now - self._sent_at if self.sends == 1 else None
