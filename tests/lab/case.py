@@ -1,0 +1,46 @@
+"""The tests' own side of the lab."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.interop.peers import missing
+from tests.lab.commands import lacking
+from tests.lab.namespaces import Lab
+
+_TAIL = 30
+"""Lines of each log that are shown."""
+
+
+class LabCase(SynchronousTestCase):
+    """Every test has a lab of its own; when it fails, the ends of its logs are shown."""
+
+    lab: Lab
+
+    def setUp(self) -> None:
+        what = lacking()
+        if what is not None:
+            missing(what)
+        self.lab = Lab()
+        self.addCleanup(self.lab.close)
+        method = getattr(self, self._testMethodName)
+        setattr(self, self._testMethodName, lambda: self._told(method))
+
+    def _told(self, method: Callable[[], None]) -> None:
+        try:
+            method()
+        except Exception:
+            sys.stderr.write(logs(self.lab))
+            raise
+
+
+def logs(lab: Lab) -> str:
+    """The end of everything that the lab's programs have said."""
+    parts = []
+    for path in sorted(lab.directory.glob("*.log")):
+        lines = path.read_text(errors="replace").splitlines()[-_TAIL:]
+        parts += [f"\n--- {path.name}", *lines]
+    return "\n".join(parts) + "\n"
