@@ -14,6 +14,7 @@ from refreeze.testing.nat import (
     FULL_CONE,
     PORT_RESTRICTED,
     SYMMETRIC,
+    UDP_BLOCKED,
     Behavior,
     Nat,
     NatSettings,
@@ -22,6 +23,13 @@ from refreeze.testing.network import Blackhole, FakeNetwork
 from refreeze.testing.programs import EchoProgram, LocalProgram
 from refreeze.testing.randomness import SeededRandom
 from refreeze.testing.reactor import HostReactor, VirtualReactor
+from refreeze.testing.servers import (
+    FakeTurnServer,
+    Lie,
+    ServerAllocation,
+    ServerEntry,
+    ServerJournal,
+)
 from refreeze.testing.streams import Outage, Streams
 from refreeze.testing.transports import Credentials
 from refreeze.testing.world import VirtualWorld
@@ -31,6 +39,7 @@ __all__ = [
     "FULL_CONE",
     "PORT_RESTRICTED",
     "SYMMETRIC",
+    "UDP_BLOCKED",
     "Behavior",
     "Blackhole",
     "Credentials",
@@ -41,8 +50,10 @@ __all__ = [
     "FakeNetwork",
     "FakePort",
     "FakePortFactory",
+    "FakeTurnServer",
     "Fate",
     "HostReactor",
+    "Lie",
     "LinkSettings",
     "LocalProgram",
     "LogEntry",
@@ -51,6 +62,9 @@ __all__ = [
     "NeverHappened",
     "Outage",
     "SeededRandom",
+    "ServerAllocation",
+    "ServerEntry",
+    "ServerJournal",
     "Streams",
     "VirtualCall",
     "VirtualClock",

@@ -40,7 +40,8 @@ class NatSettings:
 
     Datagrams in count too with *refresh_inbound* (RFC 4787, REQ-6). *preserve_ports*: the
     external port is the internal one while that is free (section 4.2.1). *hairpin*: two hosts
-    behind it reach each other by their external addresses (REQ-9).
+    behind it reach each other by their external addresses (REQ-9). *udp_blocked*: no datagram
+    gets through, in silence, as behind many a company's firewall; streams do.
     """
 
     mapping: Behavior = Behavior.ENDPOINT_INDEPENDENT
@@ -49,6 +50,7 @@ class NatSettings:
     refresh_inbound: bool = False
     preserve_ports: bool = True
     hairpin: bool = False
+    udp_blocked: bool = False
 
 
 PORT_RESTRICTED: Final = NatSettings()
@@ -57,6 +59,7 @@ FULL_CONE: Final = evolve(PORT_RESTRICTED, filtering=Behavior.ENDPOINT_INDEPENDE
 SYMMETRIC: Final = evolve(
     PORT_RESTRICTED, mapping=Behavior.ADDRESS_AND_PORT_DEPENDENT, preserve_ports=False
 )
+UDP_BLOCKED: Final = evolve(PORT_RESTRICTED, udp_blocked=True)
 
 
 @define(eq=False)
@@ -84,6 +87,8 @@ class Nat:
     outside: Realm
     settings: NatSettings
     _random: Randomness
+    rebound: int = field(default=0, init=False)
+    """How often it forgot its streams too."""
     _out: dict[tuple[Address, Key], Mapping] = field(factory=dict, init=False)
     _in: dict[int, Mapping] = field(factory=dict, init=False)
     _avoided: frozenset[int] = field(default=frozenset(), init=False)
@@ -94,7 +99,8 @@ class Nat:
     def rebind(self, address: str | None = None) -> None:
         """Forget every mapping, and give everyone another external port from now on.
 
-        With *address* the external address changes instead, and ports are chosen as before.
+        With *address* the external address changes instead, and ports are chosen as before: the
+        router was replaced. Streams through it are reset when their client sends.
         """
         if address is None:
             self._avoided = frozenset(self._in)
@@ -105,6 +111,7 @@ class Nat:
             self.outside.remove(self.address)
             self.address = address
             self.outside.add(address, self)
+        self.rebound += 1
         self.forget()
 
     def forget(self) -> None:
@@ -118,20 +125,24 @@ class Nat:
 
     # What the network asks
 
-    def outbound(self, internal: Address, remote: Address, now: float) -> Address | None:
-        """The external source of a datagram out; None when there is no port left."""
+    def outbound(self, internal: Address, remote: Address, now: float) -> Address | str:
+        """The external source of a datagram out, or why there is none."""
+        if self.settings.udp_blocked:
+            return "UDP blocked"
         key = self.settings.mapping.key(remote)
         mapping = self._out.get((internal, key))
         if mapping is None or not self._alive(mapping.used, now):
             mapping = self._map(internal, key, now)
             if mapping is None:
-                return None
+                return "no port"
         mapping.used = now
         mapping.permits[self.settings.filtering.key(remote)] = now
         return self.address, mapping.port
 
     def inbound(self, port: int, source: Address, now: float) -> Address | str:
         """The internal endpoint of a datagram to *port*, or why there is none."""
+        if self.settings.udp_blocked:
+            return "UDP blocked"
         mapping = self._in.get(port)
         if mapping is None or not self._alive(mapping.used, now):
             return "no mapping"

@@ -30,13 +30,15 @@ class Blackhole:
     """Swallows what arrives from *a* at *b*, and from *b* at *a* unless it is *one_way*.
 
     Addresses are compared with what either end sees: its own, and the other's behind a NAT. It
-    looks at datagrams when they arrive, so it also takes those under way when it began.
+    looks at datagrams when they arrive, so it also takes those under way when it began. Streams
+    between hosts stand still meanwhile, unless it takes *streams* not.
     """
 
     a: str | Address
     b: str | Address | None
     one_way: bool
     until: float | None
+    streams: bool = True
     swallowed: int = field(default=0, init=False)
     over: bool = field(default=False, init=False)
 
@@ -145,7 +147,7 @@ class FakeNetwork:
 
     def _relink(self) -> None:
         for (source, target), link in self._links.items():
-            link.change(self._settings_of(source, target))
+            link.change(self.settings_of(source, target))
 
     def blackhole(
         self,
@@ -154,14 +156,16 @@ class FakeNetwork:
         *,
         one_way: bool = False,
         seconds: float | None = None,
+        streams: bool = True,
     ) -> Blackhole:
         """Swallow everything from *a* to *b* and back, for *seconds* or until it is ended.
 
         Without *b*, everything from and to *a*. A 5-tuple is its two addresses and ports.
+        Without *streams* it is a firewall that blocks UDP.
         """
         until = None if seconds is None else self.clock.seconds() + seconds
         other = None if b is None else _place(b)
-        made = Blackhole(_place(a), other, one_way, until)
+        made = Blackhole(_place(a), other, one_way, until, streams)
         self._blackholes.append(made)
         return made
 
@@ -217,8 +221,8 @@ class FakeNetwork:
                 self._over(flight, Fate.NO_SUCH_HOST)
                 return
             external = gateway.outbound(flight.seen_as, remote, now)
-            if external is None:
-                self._over(flight, Fate.NAT_DROPPED, "no port")
+            if isinstance(external, str):
+                self._over(flight, Fate.NAT_DROPPED, external)
                 return
             flight.seen_as, flight.gateway, realm = external, gateway, gateway.outside
         flight.realm = realm
@@ -264,7 +268,7 @@ class FakeNetwork:
         if place is None or place.host.asleep:
             self._over(flight, Fate.NO_SUCH_HOST, "asleep" if place else "", payloads)
             return
-        if self._blackholes and self._swallowed(flight, place, local, len(payloads), now):
+        if self._blackholes and self._swallowed(flight, place, local, len(payloads)):
             self._over(flight, Fate.BLACKHOLED, "", payloads, local)
             return
         self._hand_over(flight, place.host.port(local), payloads, local)
@@ -283,20 +287,27 @@ class FakeNetwork:
         seen_as = flight.seen_as
         port.receive([(data, seen_as, tos) for data, tos, _copy in payloads])
 
-    def _swallowed(
-        self, flight: Flight, place: Interface, local: Address, count: int, now: float
-    ) -> bool:
+    def _swallowed(self, flight: Flight, place: Interface, local: Address, count: int) -> bool:
         origin, seen_as, sent_to = flight.origin, flight.seen_as, flight.sent_to
         own = origin.local
         senders = (origin.host.name, own, own[0], seen_as, seen_as[0])
         receivers = (place.host.name, local, local[0], sent_to, sent_to[0])
+        blackhole = self.blackhole_of(senders, receivers)
+        if blackhole is not None:
+            blackhole.swallowed += count
+        return blackhole is not None
+
+    def blackhole_of(
+        self, senders: tuple[object, ...], receivers: tuple[object, ...], *, streams: bool = False
+    ) -> Blackhole | None:
+        """What swallows now whatever goes between these, every name of each end being given."""
+        now = self.clock.seconds()
         for blackhole in tuple(self._blackholes):
             if blackhole.over or (blackhole.until is not None and now >= blackhole.until):
                 self._blackholes.remove(blackhole)
-            elif blackhole.takes(senders, receivers):
-                blackhole.swallowed += count
-                return True
-        return False
+            elif (blackhole.streams or not streams) and blackhole.takes(senders, receivers):
+                return blackhole
+        return None
 
     # Links
 
@@ -315,11 +326,12 @@ class FakeNetwork:
         if link is None:
             name = "" if target is None else f"{target.host.name}/{target.address}"
             random = self._random.child(f"link/{source.host.name}/{source.address}/{name}")
-            link = Link(self._settings_of(source, target), random)
+            link = Link(self.settings_of(source, target), random)
             self._links[source, target] = link
         return link
 
-    def _settings_of(self, source: Interface, target: Interface | None) -> LinkSettings:
+    def settings_of(self, source: Interface, target: Interface | None) -> LinkSettings:
+        """What the way between them is like."""
         if target is None:
             return self.default_link
         if source.host is target.host:

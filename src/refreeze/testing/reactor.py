@@ -75,7 +75,7 @@ class _Streaming:
     ) -> VirtualConnector:
         """See IReactorTCP."""
         place = Place(host, port)
-        return self.streams.connect(place, factory, timeout, self)
+        return self.streams.connect(place, factory, timeout, self, bindAddress)
 
 
 class _Core:

@@ -1,7 +1,8 @@
 """Listening and connecting in memory: where streams go in a virtual world.
 
 One namespace for all hosts of a world: a socket path or a loopback port of one host can be
-connected to from every other, as if it were tunnelled, so that a hub serves them all.
+connected to from every other, as if it were tunnelled, so that a hub serves them all. What is
+connected to at an address of the fake network goes through that network (:mod:`ways`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from twisted.internet.error import (
     NotConnectingError,
     TimeoutError,
     UserError,
+    getConnectError,
 )
 from twisted.internet.interfaces import (
     IAddress,
@@ -32,8 +34,16 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from refreeze.basics import Address
 from refreeze.testing.clock import VirtualCall, VirtualClock
-from refreeze.testing.transports import Credentials, VirtualTransport, failure, join
+from refreeze.testing.transports import (
+    RETRANSMIT,
+    Credentials,
+    VirtualTransport,
+    failure,
+    join,
+)
+from refreeze.testing.ways import StreamWay, StreamWays
 
 ROOT: Final = Credentials(pid=1, uid=0, gid=0)
 FIRST_PORT: Final = 49152
@@ -101,10 +111,11 @@ class Outage:
 
 @define(eq=False, repr=False)
 class Streams:
-    """All listeners and connections of a world. *delay*: one way, in seconds."""
+    """All listeners and connections of a world. *delay*: one way in seconds, off the network."""
 
     clock: VirtualClock
     delay: float = 0.0
+    ways: StreamWays | None = field(default=None, init=False)
     listeners: dict[Place, VirtualListener] = field(factory=dict, init=False)
     connections: dict[VirtualTransport, None] = field(factory=dict, init=False)
     """The client's end of each."""
@@ -161,9 +172,10 @@ class Streams:
         factory: ClientFactory,
         timeout: float,
         party: Party,
+        bind: Address | None = None,
     ) -> VirtualConnector:
         """A connector that is on its way."""
-        connector = VirtualConnector(self, place, factory, timeout, party)
+        connector = VirtualConnector(self, place, factory, timeout, party, bind)
         connector.connect()
         return connector
 
@@ -244,8 +256,10 @@ class VirtualConnector:
     factory: ClientFactory
     timeout: float
     party: Party
+    _bind: Address | None
     state: str = field(default="disconnected", init=False)
     transport: VirtualTransport | None = field(default=None, init=False)
+    _way: StreamWay | None = field(default=None, init=False)
     _timer: VirtualCall | None = field(default=None, init=False)
     _attempt: int = field(default=0, init=False)
     _started: bool = field(default=False, init=False)
@@ -288,13 +302,25 @@ class VirtualConnector:
 
     def knock(self) -> None:
         """Send an attempt on its way, unless one has arrived; an older one counts no more."""
-        if self.transport is None:
-            self._attempt += 1
-            self._later(self._arrived)
+        if self.transport is not None:
+            return
+        self._attempt += 1
+        ways, port = self._streams.ways, self.place.port
+        if ways is not None and port is not None:
+            try:
+                self._way = ways.find(self.party.name, (self.place.host, port), self._bind)
+            except OSError as error:
+                self._later(self._impossible, 0.0, error)
+                return
+        self._later(self._arrived)
 
-    def _later(self, function: Callable[[int], None]) -> None:
+    def _later(
+        self, function: Callable[..., None], delay: float | None = None, *args: object
+    ) -> None:
         clock = self._streams.clock
-        clock.run_at(clock.seconds() + self._streams.delay, function, self._attempt)
+        if delay is None:
+            delay = self._streams.delay if self._way is None else self._way.delay
+        clock.run_at(clock.seconds() + delay, function, self._attempt, *args)
 
     def _current(self, attempt: int) -> bool:
         return attempt == self._attempt and self.state == "connecting"
@@ -307,19 +333,39 @@ class VirtualConnector:
         parties = (self.party, None if listener is None else listener.party)
         if streams.silenced(self.place, *parties):
             return
+        way = self._way
+        if way is not None and not (way.passes(outward=True) and way.passes(outward=False)):
+            self._later(self._again, RETRANSMIT)
+            return
+        if way is not None and listener is not None and not way.leads_to(listener.party.name):
+            listener = None
         protocol = None
+        client_address = self._client_address()
         if listener is not None and not streams.refused(self.place, *parties):
-            client_address = _client_address(self.place)
             protocol = listener.factory.buildProtocol(client_address)
         if listener is None or protocol is None:
             self._later(self._refused)
             return
-        here, there = join(streams, self.place, self.party, listener.party, self._gone)
-        here.addresses(_client_address(self.place), self.place.address)
-        there.addresses(self.place.address, _client_address(self.place))
+        here, there = join(streams, self.place, self.party, listener.party, self._gone, way)
+        own = client_address if way is None else Place(*way.here).address
+        here.addresses(own, self.place.address)
+        there.addresses(self.place.address, client_address)
         self.transport = here
         there.connected(protocol)
         self._later(self._established)
+
+    def _again(self, attempt: int) -> None:
+        """Nothing came back: the system repeats itself."""
+        if self._current(attempt):
+            self.knock()
+
+    def _client_address(self) -> IAddress:
+        """Mine, as the server sees it."""
+        if self._way is not None:
+            return Place(*self._way.seen_as).address
+        return (
+            UNIXAddress(None) if self.place.port is None else Place(self.place.host, 40000).address
+        )
 
     def killed(self) -> None:
         """Its process is no more: nothing of it waits, and its factory hears nothing."""
@@ -346,7 +392,12 @@ class VirtualConnector:
         if self._current(attempt):
             self._fail(ConnectionRefusedError)
 
-    def _fail(self, kind: type[Exception]) -> None:
+    def _impossible(self, attempt: int, error: OSError) -> None:
+        if self._current(attempt):
+            connect_error: Callable[[OSError], Exception] = getConnectError
+            self._fail(lambda: connect_error(error))
+
+    def _fail(self, kind: Callable[[], Exception]) -> None:
         self._over()
         self._attempt += 1
         if self.transport is not None:
@@ -371,7 +422,3 @@ class VirtualConnector:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-
-
-def _client_address(place: Place) -> IAddress:
-    return UNIXAddress(None) if place.port is None else Place(place.host, 40000).address

@@ -28,6 +28,10 @@ from zope.interface import implementer
 
 if TYPE_CHECKING:
     from refreeze.testing.streams import Party, Place, Streams
+    from refreeze.testing.ways import StreamWay
+
+RETRANSMIT: Final = 0.5
+"""Seconds after which what did not get through the network is sent again."""
 
 BUFFER: Final = 64 * 1024
 """Bytes above which a sender's producer is paused, and bytes on the way at most."""
@@ -70,15 +74,19 @@ def join(
     connects: Party,
     listens: Party,
     gone: Callable[[Failure], None],
+    network_way: StreamWay | None = None,
 ) -> tuple[VirtualTransport, VirtualTransport]:
-    """A client's end and a server's; *gone* hears when the client's is lost."""
-    client = VirtualTransport(streams, place, connects, gone=gone)
-    server = VirtualTransport(streams, place, listens, gone=_nobody)
+    """A client's end and a server's; *gone* hears when the client's is lost.
+
+    Through the fake network it goes by *network_way*.
+    """
+    client = VirtualTransport(streams, place, connects, network_way, True, gone=gone)
+    server = VirtualTransport(streams, place, listens, network_way, False, gone=_nobody)
     client.other, server.other = server, client
     return client, server
 
 
-def failure(kind: type[Exception]) -> Failure:
+def failure(kind: Callable[[], Exception]) -> Failure:
     """A Failure of that kind."""
     return Failure(kind())  # type: ignore[no-untyped-call]  # Twisted's
 
@@ -95,6 +103,8 @@ class VirtualTransport:
     _streams: Streams
     place: Place
     party: Party
+    _network_way: StreamWay | None
+    _is_client: bool
     _gone: Callable[[Failure], None] = field(kw_only=True)
     other: VirtualTransport = field(init=False)
     protocol: Any = field(default=None, init=False)
@@ -107,6 +117,7 @@ class VirtualTransport:
     """What is on its way to the other end, and when it gets there; None: the end of it."""
     _on_way: int = field(default=0, init=False)
     _push_planned: bool = field(default=False, init=False)
+    _again_planned: bool = field(default=False, init=False)
     _half_closing: bool = field(default=False, init=False)
     _aborting: bool = field(default=False, init=False)
     _write_closed: bool = field(default=False, init=False)
@@ -249,7 +260,7 @@ class VirtualTransport:
     def abandoned(self) -> None:
         """The client gave up before it knew that it was connected."""
         self.disconnected = True
-        self._at(self._streams.delay, self.other.lost, failure(ConnectionLost))
+        self._send_reset()
 
     def lost(self, reason: Failure) -> None:
         """The connection is over for this end. Idempotent."""
@@ -290,8 +301,15 @@ class VirtualTransport:
         self._push_planned = False
         if self.disconnected or self._aborting:
             return
+        way = self._network_way
+        if way is not None and self._out and self._is_client and way.forgotten:
+            self._at(2 * way.delay, self.lost, failure(ConnectionLost))
+            return
         if self._out and self.other.disconnected:
-            self._at(self._streams.delay, self.lost, failure(ConnectionLost))
+            if self._passes():
+                self._at(self._delay, self.lost, failure(ConnectionLost))
+            else:
+                self._at(RETRANSMIT, self._plan_push)
             return
         room = BUFFER - self._on_way
         if self._out and room > 0:
@@ -309,9 +327,25 @@ class VirtualTransport:
             self._half_closed()
 
     def _send(self, chunk: bytes | None) -> None:
-        at = self._streams.clock.seconds() + self._streams.delay
-        self._way.append((at, chunk))
-        self._at(self._streams.delay, self.other._arrival)
+        delay = self._delay
+        self._way.append((self._streams.clock.seconds() + delay, chunk))
+        self._at(delay, self.other._arrival)
+
+    def _send_reset(self) -> None:
+        """The other end hears that it is over, or nothing at all."""
+        if self._passes():
+            self._at(self._delay, self.other.lost, failure(ConnectionLost))
+
+    @property
+    def _delay(self) -> float:
+        """To the other end, in seconds."""
+        way = self._network_way
+        return self._streams.delay if way is None else way.delay
+
+    def _passes(self) -> bool:
+        """Whether the network carries what I send now."""
+        way = self._network_way
+        return way is None or way.passes(outward=self._is_client)
 
     def _send_end(self) -> None:
         if not self._write_closed:
@@ -333,6 +367,11 @@ class VirtualTransport:
         while way and way[0][0] <= now and self._takes():
             if streams.silenced(self.place, self.party, sender.party):
                 return
+            if not sender._passes():
+                if not self._again_planned:
+                    self._again_planned = True
+                    self._at(RETRANSMIT, self._arrives_again)
+                return
             _at, chunk = way.popleft()
             if chunk is None:
                 self._end_of_input()
@@ -340,6 +379,10 @@ class VirtualTransport:
             sender._on_way -= len(chunk)
             sender._plan_push()
             self._guard(self.protocol.dataReceived, chunk)
+
+    def _arrives_again(self) -> None:
+        self._again_planned = False
+        self._arrival()
 
     def _takes(self) -> bool:
         return self._reading and self.protocol is not None and not self.disconnected
@@ -357,7 +400,7 @@ class VirtualTransport:
     def _abort(self) -> None:
         self._way.clear()
         if not self.disconnected:
-            self._at(self._streams.delay, self.other.lost, failure(ConnectionLost))
+            self._send_reset()
         self.lost(failure(ConnectionAborted))
 
     def _guard(self, call: Callable[..., object], *args: object) -> None:
@@ -367,5 +410,5 @@ class VirtualTransport:
         except Exception:
             reason = Failure()  # type: ignore[no-untyped-call]  # Twisted's
             self._log.failure("a protocol failed")
-            self._at(self._streams.delay, self.other.lost, failure(ConnectionLost))
+            self._send_reset()
             self.lost(reason)

@@ -18,6 +18,8 @@ from refreeze.testing.network import FakeNetwork
 from refreeze.testing.programs import EchoProgram, LocalProgram
 from refreeze.testing.randomness import SeededRandom
 from refreeze.testing.reactor import VirtualReactor
+from refreeze.testing.servers import FakeTurnServer
+from refreeze.testing.ways import StreamWays
 
 Emit = Callable[[str, dict[str, Any]], None]
 _Program = TypeVar("_Program", LocalProgram, EchoProgram)
@@ -49,6 +51,7 @@ class VirtualWorld:
     def __attrs_post_init__(self) -> None:
         self.random = SeededRandom(self.seed)
         self.network = FakeNetwork(self.reactor, self.seed, default_link=self.link, log=self.log)
+        self.reactor.streams.ways = StreamWays(self.network)
 
     def process(self, host: FakeHost) -> Process:
         """What all daemons on *host* share."""
@@ -73,6 +76,13 @@ class VirtualWorld:
         made = Daemon(process=self.process(host), settings=settings, listeners=list(listeners))
         self.daemons.append(made)
         return made
+
+    def turn_server(self, host: FakeHost, **settings: Any) -> FakeTurnServer:
+        """A started :class:`FakeTurnServer` on *host*, on UDP and TCP.
+
+        It stays when the world is stopped: what is allocated then, somebody left behind.
+        """
+        return FakeTurnServer(host, self.reactor.on(host.name), **settings).start()
 
     def run(self, program: _Program) -> _Program:
         """Start *program*, and stop it with the world."""
