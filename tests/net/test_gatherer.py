@@ -1,0 +1,291 @@
+"""Gathering for one session: what is offered, when it ends, and what a policy hides."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from refreeze.basics import Address
+from refreeze.net.gathering import GatherSettings, HostGatherer
+from refreeze.net.port import Port
+from refreeze.net.servers import ServerProblem, parse_server_url
+from tests.net.fakes import FakePort
+from tests.net.gathering import URL, FakeRelay, FakeRelays, Heard, Machine, Watcher
+
+MAPPED: Address = ("203.0.113.5", 4242)
+RELAYED: Address = ("203.0.113.10", 50000)
+TURN = parse_server_url("turn:192.0.2.60")
+TURNS = parse_server_url("turns:turn.example")
+
+
+def _ports(*addresses: Address) -> list[Port]:
+    return [FakePort(address) for address in addresses]
+
+
+class SettingsTests(SynchronousTestCase):
+    """What is refused names its key."""
+
+    def test_contradictions_name_their_key(self) -> None:
+        for key, options in (
+            ("policy", {"policy": "some"}),
+            ("external", {"external": {"10.0.0.1": "x"}}),
+            ("external", {"external": {"x": "203.0.113.1"}}),
+            ("external", {"external": {"10.0.0.1": "2001:db8::1"}}),
+        ):
+            with self.assertRaises(ValueError) as caught:
+                GatherSettings(**options)  # type: ignore[arg-type]  # the point of the test
+            self.assertTrue(str(caught.exception).startswith(f"{key}: "))
+
+
+class GatherTests(SynchronousTestCase):
+    """One host, one STUN server, until a test says otherwise."""
+
+    def setUp(self) -> None:
+        self.machine = Machine()
+        self.heard = Heard()
+
+    def base(self) -> Address:
+        return next(iter(self.machine.mux.ports))
+
+    def test_without_servers_the_end_comes_before_the_call_is_over(self) -> None:
+        self.machine.gatherer().gather("u", self.heard)
+        self.assertEqual((self.heard.of("host"), self.heard.ended), ([self.base()], 1))
+        self.assertEqual({each.ufrag for each in self.heard.found}, {"u"})
+
+    def test_hosts_are_told_at_once_and_a_mapped_address_when_it_is_found(self) -> None:
+        self.machine.gatherer(URL).gather("u", self.heard)
+        self.assertEqual((self.heard.of("host"), self.heard.ended), ([self.base()], 0))
+        self.machine.answer(self.base(), MAPPED)
+        self.assertEqual((self.heard.of("srflx"), self.heard.ended), ([MAPPED], 1))
+        found = self.heard.found[-1]
+        self.assertEqual((found.base, found.related), (self.base(), self.base()))
+
+    def test_a_dead_server_delays_the_end_only_and_is_named(self) -> None:
+        live = parse_server_url("stun:192.0.2.54")
+        self.machine.gatherer(URL, live).gather("u", self.heard)
+        self.machine.answer(self.base(), MAPPED, server=("192.0.2.54", 3478))
+        self.assertEqual((self.heard.of("srflx"), self.heard.ended), ([MAPPED], 0))
+        self.machine.advance(39.6)
+        self.assertEqual(self.heard.ended, 1)
+        self.assertEqual([each.reason for each in self.heard.failed], ["unreachable"])
+
+    def test_the_end_after_the_nomination_waits_for_nobody_rule_51(self) -> None:
+        gathering = self.machine.gatherer(URL).gather("u", self.heard)
+        gathering.finish()
+        self.assertEqual(self.heard.ended, 1)
+        self.machine.answer(self.base(), MAPPED)
+        gathering.finish()
+        self.assertEqual((self.heard.of("srflx"), self.heard.ended), ([], 1))
+
+    def test_a_mapped_address_that_is_the_base_is_no_candidate(self) -> None:
+        self.machine.gatherer(URL).gather("u", self.heard)
+        self.machine.answer(self.base(), self.base())
+        self.assertEqual((self.heard.of("srflx"), self.heard.ended), ([], 1))
+
+    def test_two_servers_that_see_the_same_give_one_candidate(self) -> None:
+        other = parse_server_url("stun:192.0.2.54")
+        self.machine.gatherer(URL, other).gather("u", self.heard)
+        self.machine.answer(self.base(), MAPPED)
+        self.machine.answer(self.base(), MAPPED, server=("192.0.2.54", 3478))
+        self.assertEqual((self.heard.of("srflx"), self.heard.ended), ([MAPPED], 1))
+
+    def test_priorities_are_unique_within_a_type_rule_78(self) -> None:
+        self.machine.hosts.append("10.1.0.1")
+        self.machine.pool.set_hosts(self.machine.hosts)
+        urls = [parse_server_url(f"stun:192.0.2.{n}") for n in range(1, 6)]
+        self.machine.gatherer(*urls).gather("u", self.heard)
+        for base in list(self.machine.mux.ports):
+            for n in range(1, 6):
+                mapped = ("203.0.113.5", 1000 * n + base[1] % 1000)
+                self.machine.answer(base, mapped, server=(f"192.0.2.{n}", 3478))
+        priorities = [each.priority for each in self.heard.found]
+        self.assertEqual(len(self.heard.of("srflx")), 10)
+        self.assertEqual(len(set(priorities)), len(priorities))
+
+    def test_a_second_generation_has_what_is_known_before_its_offer_leaves(self) -> None:
+        gatherer = self.machine.gatherer(URL)
+        gatherer.gather("u1", Heard())
+        self.machine.answer(self.base(), MAPPED)
+        gatherer.gather("u2", self.heard)
+        self.assertEqual((self.heard.of("srflx"), self.heard.ended), ([MAPPED], 1))
+
+    def test_a_new_gathering_ends_the_one_before_it_in_silence_T13(self) -> None:
+        first, gatherer = Heard(), self.machine.gatherer(URL)
+        gatherer.gather("u1", first)
+        gatherer.gather("u2", self.heard)
+        self.machine.answer(self.base(), MAPPED)
+        self.assertEqual((first.of("srflx"), first.ended), ([], 0))
+        self.assertEqual((self.heard.of("srflx"), self.heard.ended), ([MAPPED], 1))
+
+    def test_an_address_that_comes_during_gathering_is_offered_and_later_not_rule_51(self) -> None:
+        gatherer = self.machine.gatherer(URL)
+        gathering = gatherer.gather("u", self.heard)
+        self.machine.pool.set_hosts(["10.0.0.1", "10.1.0.1"])
+        self.machine.hosts.append("10.1.0.1")
+        gatherer.look()
+        self.assertEqual(len(self.heard.of("host")), 2)
+        gathering.finish()
+        self.machine.hosts.append("10.2.0.1")
+        self.machine.pool.set_hosts(self.machine.hosts)
+        gatherer.look()
+        self.assertEqual(len(self.heard.of("host")), 2)
+
+    def test_an_external_mapping_needs_no_server(self) -> None:
+        settings = GatherSettings(external={"10.0.0.1": "203.0.113.77"})
+        self.machine.gatherer(settings=settings).gather("u", self.heard)
+        self.assertEqual(self.heard.of("srflx"), [("203.0.113.77", self.base()[1])])
+
+    def test_a_turn_server_over_udp_is_asked_for_the_mapped_address_too(self) -> None:
+        relays = FakeRelays([FakeRelay(TURN, settled=True)])
+        self.machine.gatherer(TURN, TURNS, relays=relays).gather("u", self.heard)
+        self.assertEqual(len(self.machine.asked(self.base(), ("192.0.2.60", 3478))), 1)
+        self.assertEqual(len(self.machine.port(self.base()).sent), 1)
+
+    def test_warming_up_asks_again_and_tells_nobody(self) -> None:
+        relay = FakeRelay(TURN, _ports(RELAYED), settled=True)
+        gatherer = self.machine.gatherer(URL, relays=FakeRelays([relay]))
+        gatherer.gather("u", self.heard)
+        self.machine.answer(self.base(), MAPPED)
+        self.machine.advance(60.0)
+        told = len(self.heard.found)
+        gatherer.warm()
+        self.machine.answer(self.base(), ("203.0.113.6", 1))
+        self.assertEqual((len(self.heard.found), relay.verified), (told, 1))
+        again = Heard()
+        gatherer.gather("u2", again)
+        self.assertEqual(again.of("srflx"), [("203.0.113.6", 1)])
+
+    def test_cancelled_or_closed_it_gives_everything_back_T34(self) -> None:
+        relays = FakeRelays([FakeRelay(TURN)])
+        gatherer = self.machine.gatherer(URL, TURN, relays=relays)
+        gatherer.gather("u", self.heard).cancel()
+        gatherer.close()
+        self.machine.advance(60.0)
+        self.assertEqual((self.heard.ended, self.heard.failed), (0, []))
+        self.assertTrue(relays.released)
+        self.assertFalse(gatherer.lease.held)
+        self.assertEqual(self.machine.mux.claims_of(self.machine.reflexive), frozenset())
+
+    def test_what_every_server_gave_can_be_seen(self) -> None:
+        problem = ServerProblem(str(TURNS), "untrusted-certificate", "the certificate is unknown")
+        relays = FakeRelays([FakeRelay(TURNS, settled=True, problem=problem)])
+        gatherer = self.machine.gatherer(URL, TURNS, relays=relays)
+        gatherer.gather("u", self.heard)
+        self.machine.advance(0.02)
+        self.machine.answer(self.base(), MAPPED)
+        stun, turns = gatherer.reports()
+        self.assertEqual((stun.mapped, stun.problem), ([MAPPED], None))
+        self.assertAlmostEqual(stun.rtt or 0.0, 0.02)
+        self.assertEqual((turns.relayed, turns.problem), ([], problem))
+
+
+class RelayTests(SynchronousTestCase):
+    """Relayed candidates."""
+
+    def setUp(self) -> None:
+        self.machine = Machine()
+        self.heard = Heard()
+        self.relay = FakeRelay(TURNS)
+        self.relays = FakeRelays([self.relay])
+        self.gatherer = self.machine.gatherer(TURNS, relays=self.relays)
+        self.watcher = self.gatherer.watcher = Watcher()
+
+    def settle(self, *addresses: Address) -> None:
+        self.relay.ports, self.relay.settled = _ports(*addresses), True
+        self.gatherer.relay_settled(self.relay)
+
+    def test_a_live_allocation_is_offered_at_once(self) -> None:
+        self.relay.ports, self.relay.settled = _ports(RELAYED), True
+        self.gatherer.gather("u", self.heard)
+        self.assertEqual((self.heard.of("relay"), self.heard.ended), ([RELAYED], 1))
+        found = self.heard.found[-1]
+        self.assertEqual((found.base, found.related), (RELAYED, self.relay.mapped))
+
+    def test_one_that_is_made_is_waited_for_and_trickled(self) -> None:
+        self.gatherer.gather("u", self.heard)
+        self.assertEqual(self.heard.ended, 0)
+        self.settle(RELAYED, ("2001:db8::10", 50000))
+        self.assertEqual(self.heard.of("relay"), [RELAYED, ("2001:db8::10", 50000)])
+        self.assertEqual(self.heard.ended, 1)
+
+    def test_one_that_fails_is_named_and_not_waited_for(self) -> None:
+        self.gatherer.gather("u", self.heard)
+        self.relay.problem = ServerProblem(str(TURNS), "unauthorized", "401", 401)
+        self.settle()
+        self.assertEqual(self.heard.failed, [self.relay.problem])
+        self.assertEqual(self.heard.ended, 1)
+
+    def test_one_that_is_back_between_gatherings_wakes_the_watchdog_T33(self) -> None:
+        self.gatherer.gather("u", self.heard).finish()
+        self.settle(RELAYED)
+        self.assertEqual(self.watcher.came, 1)
+        self.assertEqual(self.heard.of("relay"), [])
+
+    def test_one_that_is_lost_is_a_base_that_is_gone(self) -> None:
+        self.gatherer.relay_lost(self.relay, [RELAYED], "437")
+        self.assertEqual(self.watcher.gone, [RELAYED])
+
+    def test_every_gathering_reads_credentials_and_names_again(self) -> None:
+        self.gatherer.gather("u1", self.heard)
+        self.gatherer.gather("u2", self.heard)
+        self.assertEqual(self.relays.refreshed, 2)
+
+    def test_udp_is_preferred_to_tcp_and_tls(self) -> None:
+        tcp = parse_server_url("turn:192.0.2.60?transport=tcp")
+        relays = FakeRelays(
+            [
+                FakeRelay(url, _ports((f"203.0.113.{n}", 5)), settled=True)
+                for n, url in enumerate((TURNS, tcp, TURN))
+            ]
+        )
+        self.machine.gatherer(relays=relays, peer="carol").gather("u", self.heard)
+        relayed = [each for each in self.heard.found if each.type.value == "relay"]
+        best_first = sorted(relayed, key=lambda each: -each.priority)
+        hosts = [each.address[0] for each in best_first]
+        self.assertEqual(hosts, ["203.0.113.2", "203.0.113.1", "203.0.113.0"])
+
+
+class PolicyTests(SynchronousTestCase):
+    """Rule 16: what a policy forbids is neither exposed nor used, and leaks nowhere."""
+
+    def gather(self, settings: GatherSettings) -> tuple[Machine, Heard]:
+        machine, heard = Machine(), Heard()
+        relays = FakeRelays([FakeRelay(TURN, _ports(RELAYED), settled=True)])
+        machine.gatherer(URL, settings=settings, relays=relays).gather("u", heard)
+        if settings.policy != "relay":
+            machine.answer(next(iter(machine.mux.ports)), MAPPED)
+        return machine, heard
+
+    def test_relay_offers_relayed_candidates_only_and_asks_no_server_rule_16(self) -> None:
+        machine, heard = self.gather(GatherSettings(policy="relay"))
+        self.assertEqual([each.type.value for each in heard.found], ["relay"])
+        self.assertEqual([each.related for each in heard.signaled], [None])
+        self.assertEqual([port.sent for port in machine.factory.opened], [[]])
+        self.assertEqual(heard.ended, 1)
+
+    def test_nohost_tells_no_local_address_rule_16(self) -> None:
+        _machine, heard = self.gather(GatherSettings(policy="nohost"))
+        self.assertEqual({each.type.value for each in heard.signaled}, {"srflx", "relay"})
+        self.assertEqual({each.related for each in heard.signaled}, {None})
+
+    def test_hidden_related_addresses_are_told_to_nobody_rule_16(self) -> None:
+        _machine, heard = self.gather(GatherSettings(hide_related=True))
+        self.assertEqual(len(heard.of("host")), 1)
+        self.assertEqual({each.related for each in heard.signaled}, {None})
+
+    def test_otherwise_they_are_told(self) -> None:
+        _machine, heard = self.gather(GatherSettings())
+        told = [each.related for each in heard.signaled if each.type.value != "host"]
+        self.assertNotIn(None, told)
+
+
+class HostGathererTests(SynchronousTestCase):
+    """Without servers."""
+
+    def test_the_bases_in_their_order_and_the_end(self) -> None:
+        heard = Heard()
+        bases: list[Address] = [("10.0.0.1", 1), ("10.0.0.2", 2)]
+        gathering = HostGatherer(lambda: bases).gather("u", heard)
+        gathering.finish()
+        gathering.cancel()
+        self.assertEqual((heard.of("host"), heard.ended), (bases, 1))
+        self.assertGreater(heard.found[0].priority, heard.found[1].priority)
