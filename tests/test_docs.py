@@ -98,7 +98,9 @@ class ShellTests(SynchronousTestCase):
             ["bash", "-c", line], stdout=subprocess.PIPE, text=True, check=True, timeout=10
         ).stdout
         every, some = output.splitlines()
-        self.assertEqual({*VERBS, "wait", "top"} - {"hello", "auth", "quit"}, set(every.split()))
+        self.assertEqual(
+            {*VERBS, "wait", "top", "pki"} - {"hello", "auth", "quit"}, set(every.split())
+        )
         self.assertEqual(some, "list")
 
     def test_the_man_page_is_clean(self) -> None:

@@ -6,12 +6,13 @@ _refreezectl() {
         case $each in -*) ;; *) verb=$each; break ;; esac
     done
     COMPREPLY=()
+    [[ $verb == pki ]] && options="--host --days --dir --force --json --quiet"
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
     elif [[ -z $verb ]]; then
         local verbs="help version ping status list show stats metrics history watch unwatch get
             restart cancel hold release reset doctor signal open close fault set log reload drain
-            shutdown wait top"
+            shutdown wait top pki"
         mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$word")
     else
         case $verb in
@@ -20,6 +21,9 @@ _refreezectl() {
                 names=$(refreezectl --json --timeout 2 list 2>/dev/null |
                     sed -n 's/.*"id": *"\([^"]*\)".*/\1/p')
                 mapfile -t COMPREPLY < <(compgen -W "$names all" -- "$word")
+                ;;
+            pki)
+                mapfile -t COMPREPLY < <(compgen -W "init issue show" -- "$word")
                 ;;
             watch)
                 local topics="session round job watchdog net signal config fault"

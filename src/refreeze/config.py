@@ -16,13 +16,16 @@ from attrs import NOTHING, field, fields, frozen
 
 from refreeze.control.access import Access, access_by_names
 from refreeze.ice import PROFILES, AgentSettings
+from refreeze.names import is_name
 from refreeze.net.gathering import GatherSettings
 from refreeze.net.interfaces import AddressSettings
 from refreeze.net.servers import IceServer
 from refreeze.sessions.forward import ForwardSettings, parse_place
 from refreeze.sessions.settings import SessionSettings
-from refreeze.signaling.envelope import is_name
-from refreeze.signaling.places import LoopbackPlace, check_hub_endpoint
+from refreeze.signaling.certificates import CertificateError
+from refreeze.signaling.certificates import load as load_certificates
+from refreeze.signaling.places import check_hub_endpoint
+from refreeze.signaling.settings import HubSettings
 from refreeze.watchdog import PolicySettings, StormSettings
 
 MAX_FILE = 1024 * 1024
@@ -42,26 +45,12 @@ class ConfigError(Exception):
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
-def _place(description: str, key: str) -> bool:
-    """Whether *description* is a TCP place; ValueError names *key* when it is none at all."""
+def _place(description: str, key: str) -> None:
+    """ValueError names *key* when *description* is no place."""
     try:
-        return isinstance(check_hub_endpoint(description), LoopbackPlace)
+        check_hub_endpoint(description)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
-
-
-@frozen(kw_only=True)
-class HubSettings:
-    """``connect``: the hub that this daemon joins; ``serve``: where it serves one itself."""
-
-    connect: str | None = None
-    serve: str | None = None
-    cookie: str | None = None
-
-    def __attrs_post_init__(self) -> None:
-        for key, where in (("connect", self.connect), ("serve", self.serve)):
-            if where is not None and _place(where, key) and self.cookie is None:
-                raise ValueError(f"cookie: {key} = {where!r} needs a cookie file")
 
 
 @frozen(kw_only=True)
@@ -136,7 +125,13 @@ def load(path: str) -> DaemonSettings:
     if len(text) > MAX_FILE:
         raise ConfigError(f"{path}: larger than {MAX_FILE} bytes")
     try:
-        return parse(tomllib.loads(text.decode()))
+        settings = parse(tomllib.loads(text.decode()))
+        if settings.hub.files is not None:
+            material = load_certificates(settings.hub.files)
+            settings.hub.check_certificates(settings.name, material)
+        return settings
+    except CertificateError as error:
+        raise ConfigError(f"{path}: hub: {error}") from None
     except (ValueError, ConfigError) as error:  # so are those of TOML and of UTF-8
         raise ConfigError(f"{path}: {error}") from None
     except RecursionError:

@@ -14,11 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
-from refreeze.config import ControlPlaces, DaemonSettings, HubSettings
+from refreeze.config import ControlPlaces, DaemonSettings
 from refreeze.ice import AgentSettings
 from refreeze.net.interfaces import AddressSettings
 from refreeze.sessions.forward import ForwardSettings
 from refreeze.sessions.settings import SessionSettings
+from refreeze.signaling.settings import HubSettings
 
 ECHO = ("127.0.0.1", 7100)
 LISTEN = {"alice": "127.0.0.1:7001", "bob": "127.0.0.1:7002"}

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from attrs import asdict, define, evolve, field
@@ -41,11 +42,14 @@ from refreeze.sessions.store import Store
 from refreeze.sessions.supervisor import Supervisor
 from refreeze.signaling import Signaling
 from refreeze.signaling.access import CookieAccess, SocketAccess
+from refreeze.signaling.certificates import CertificateFiles
 from refreeze.signaling.control_carrier import ControlSignaling
 from refreeze.signaling.cookie import ensure_cookie, load_cookie
 from refreeze.signaling.hub import Hub, hub_listener
 from refreeze.signaling.link import HubLink
-from refreeze.signaling.places import LoopbackPlace, check_hub_endpoint, client_endpoint
+from refreeze.signaling.places import LoopbackPlace, check_hub_endpoint
+from refreeze.signaling.renewal import Renewal
+from refreeze.signaling.tls import TlsIdentity, link_endpoint
 from refreeze.watchdog import Policy, Storm
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -106,6 +110,8 @@ class Daemon(Service):
     network: LocalNetwork = field(init=False)
     link: HubLink | None = field(default=None, init=False)
     hub: Hub | None = field(default=None, init=False)
+    certificates: Renewal | None = field(default=None, init=False)
+    """None: nothing of this daemon is on TLS."""
     control_signaling: ControlSignaling = field(init=False)
     _control: ControlServer | None = field(default=None, init=False)
     _metrics: Any = field(default=None, init=False)
@@ -199,6 +205,9 @@ class Daemon(Service):
     def startService(self) -> None:
         """Hub, link, sessions, in this order; what cannot listen is raised."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        if self.settings.hub.files is not None:
+            self.certificates = self._make_certificates(self.settings.hub.files)
+            self._start(self.certificates)
         if self.settings.hub.serve is not None:
             self.hub = self._make_hub(self.settings.hub.serve)
             self._start(self.hub)
@@ -284,13 +293,33 @@ class Daemon(Service):
                 return each
         return None
 
+    def _make_certificates(self, files: CertificateFiles) -> Renewal:
+        settings = self.settings
+        check = partial(settings.hub.check_certificates, settings.name)
+        return Renewal(
+            identity=TlsIdentity(files, check),
+            clock=self.process.reactor,
+            wall=self.process.wall,
+            emit=self.emit,
+        )
+
+    @property
+    def _identity(self) -> TlsIdentity | None:
+        return None if self.certificates is None else self.certificates.identity
+
     def _make_hub(self, where: str) -> Hub:
         place = check_hub_endpoint(where)
         cookie = None
         if isinstance(place, LoopbackPlace) and self.settings.hub.cookie is not None:
             secret = ensure_cookie(self.settings.hub.cookie, self.process.random)
             cookie = CookieAccess(secret, self.process.random)
-        listener = hub_listener(self.process.reactor, place, socket=SocketAccess(), cookie=cookie)
+        listener = hub_listener(
+            self.process.reactor,
+            place,
+            socket=SocketAccess(),
+            cookie=cookie,
+            tls=self._identity,
+        )
         return Hub([listener], self.process.reactor)
 
     def _make_link(self, where: str) -> HubLink:
@@ -299,7 +328,9 @@ class Daemon(Service):
         if isinstance(place, LoopbackPlace) and self.settings.hub.cookie is not None:
             cookie = load_cookie(self.settings.hub.cookie)
         return HubLink(
-            endpoint=client_endpoint(self.process.reactor, place),
+            endpoint=link_endpoint(
+                self.process.reactor, place, self._identity, self.settings.hub.server_name
+            ),
             name=self.settings.name,
             clock=self.process.reactor,
             random=self.process.random,
@@ -437,6 +468,8 @@ class Daemon(Service):
             "changed": len(changes.forwards),
             "remade": len(changes.remade),
         }
+        if self.certificates is not None and self.certificates.look():
+            outcome["certificates"] = "renewed"
         if failed:
             outcome["failed"] = ",".join(failed)
         if changes.restart_needed:
@@ -512,6 +545,15 @@ class Daemon(Service):
         more: dict[str, Any] = {} if not self.store.problem else {"state": self.store.problem}
         if self.supervisor.draining:
             more["draining"] = True
+        if self.link is not None:
+            more["signaling"] = (
+                "up" if self.link.up else f"down: {self.link.problem or 'no try yet'}"
+            )
+        if self.hub is not None:
+            more["hub_links"] = len(self.hub.online)
+            more["hub_refused"] = self.hub.counters["refused"]
+        if self.certificates is not None:
+            more["certificate_days"] = round(self.certificates.days_left, 1)
         return more
 
     def _end(self) -> None:

@@ -54,7 +54,6 @@ class Daemon(Protocol):
 
 OFFER: dict[str, Any] = {
     "id": "o1",
-    "from": "whoever",
     "to": "bob",
     "session": "demo",
     "epoch": 7,
@@ -236,6 +235,17 @@ class RoutingTests(HubCase):
         self.say(self.alice, **OFFER)
         self.assertEqual(self.bob.take(), [{"v": 1, **OFFER, "from": "alice"}])
 
+    def test_an_envelope_that_claims_another_name_is_refused_and_counted(self) -> None:
+        self.say(self.alice, **OFFER, **{"from": "carol"})
+        self.say(self.alice, **OFFER, **{"from": 7})
+        for reply in self.alice.take():
+            self.assertEqual((reply["kind"], reply["offer"]), ("undeliverable", "o1"))
+            self.assertEqual((reply["from"], reply["reason"]), ("bob", "not-permitted"))
+        self.assertEqual(self.bob.take(), [])
+        self.assertEqual(self.hub.counters["foreign_from"], 2)
+        self.say(self.alice, **OFFER, **{"from": "alice"})
+        self.assertEqual(self.bob.take()[0]["from"], "alice")
+
     def test_an_absent_addressee_is_told_to_the_sender(self) -> None:
         self.bob.transport.loseConnection()
         self.network.pump()
@@ -286,7 +296,6 @@ class RoutingTests(HubCase):
 
     def test_a_line_that_the_hubs_own_from_makes_too_long_is_malformed(self) -> None:
         members = {"v": 1, **OFFER}
-        del members["from"]
         members["sdp"] = ""
         bare = len(json.dumps(members, separators=(",", ":")))
         members["sdp"] = "x" * (MAX_LINE - bare - 1)

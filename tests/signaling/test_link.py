@@ -132,7 +132,7 @@ class SessionTests(LinkCase):
         bob = self.link("bob", unknown_session=unknown.append)
         _, receiver = self.attach(bob, "alice")
         mallory = self.link("mallory")
-        mallory.send(offer())
+        mallory.send(offer(from_="mallory"))
         self.network.pump()
         self.assertEqual([envelope.from_ for envelope in unknown], ["mallory"])
         self.assertFalse([e for e in receiver.heard if isinstance(e, Envelope)])

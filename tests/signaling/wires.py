@@ -242,8 +242,7 @@ def start_hub(
 
 
 def start_link(network: Network, door: Door, name: str, **more: Any) -> HubLink:
-    link = HubLink(
-        endpoint=Way(network, door), name=name, clock=network.clock, random=Random(1), **more
-    )
+    more.setdefault("endpoint", Way(network, door))
+    link = HubLink(name=name, clock=network.clock, random=Random(1), **more)
     link.startService()
     return link

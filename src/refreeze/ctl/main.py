@@ -39,6 +39,10 @@ def _main(arguments: Sequence[str]) -> int:
     if options.help:
         print(USAGE_TEXT, end="")
         return DONE
+    if words and words[0] == "pki":
+        from refreeze.ctl import pki  # noqa: PLC0415  # no other verb wants its cryptography
+
+        return pki.run(words[1:], as_json=options.json, quiet=options.quiet)
     connection = Connection(
         options.where(), options.timeout, trace=options.verbose, cookie=options.cookie
     )

@@ -58,9 +58,13 @@ usage: refreezectl [options] VERB [WORD | --KEY VALUE | KEY=VALUE ...]
   --read-only     refuse verbs that change anything
   -h, --help      this; `refreezectl help` asks the daemon for its verbs
 verbs of its own:  wait ID STATE [--timeout S]     top [--every S]
+without a daemon:  pki init | issue NAME [--host HOST] | show    a CA for a hub on TLS
 A verb may be shortened. Without one: a prompt on a terminal, else a script on standard input.
 exit: 0 done, 1 refused, 2 usage, 3 cannot connect, 4 timeout, 5 some of many failed
 """
+
+ALONE = ("pki",)
+"""Verbs of this program that ask no daemon; they are not shortened."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

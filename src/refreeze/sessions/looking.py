@@ -43,6 +43,7 @@ def details(session: Session, now: float) -> list[Record]:
         {
             "part": "signaling",
             "up": session.signaling_up,
+            "problem": session.signaling_problem or None,
             "peer_online": session.peer_online,
             "epoch": session.conversation.epoch,
             "generation": session.conversation.generation,

@@ -393,9 +393,18 @@ class Session:
     def signaling_state(self, up: bool) -> None:
         """See :class:`~refreeze.signaling.CarrierReceiver`."""
         self.signaling_up = up
-        self.emit("signal.up" if up else "signal.down", {"id": self.identity.name})
+        if up:
+            self.emit("signal.up", {"id": self.identity.name})
+        else:
+            why = {"why": self.signaling_problem} if self.signaling_problem else {}
+            self.emit("signal.down", {"id": self.identity.name, **why})
         self.policy.signaling(up, self._now())
         self._settle()
+
+    @property
+    def signaling_problem(self) -> str:
+        """Why there is no signaling; empty while there is."""
+        return "" if self._carrier is None else self._carrier.problem
 
     def peer_presence(self, peer: str, online: bool) -> None:
         """See :class:`~refreeze.signaling.CarrierReceiver`."""

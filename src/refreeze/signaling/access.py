@@ -11,6 +11,7 @@ from attrs import field, frozen
 from refreeze.basics import Randomness
 from refreeze.signaling.cookie import Cookie, CookieServer
 from refreeze.signaling.peercred import Credentials, peer_credentials
+from refreeze.signaling.verification import Verification, verification_of
 
 PURPOSE = "hub"
 """The hub's label in the cookie handshake."""
@@ -61,7 +62,17 @@ class CookieAccess:
         return CookieGuard(CookieServer(self.cookie, PURPOSE, self.random))
 
 
-Access: TypeAlias = SocketAccess | CookieAccess
+@frozen
+class TlsAccess:
+    """On TCP with TLS: whoever shows a certificate of our CA; then the names that are in it."""
+
+    def guard(self, transport: object) -> TlsGuard | None:
+        """What guards one new connection, whose handshake may be still to come."""
+        verification = verification_of(transport)
+        return None if verification is None else TlsGuard(verification)
+
+
+Access: TypeAlias = SocketAccess | CookieAccess | TlsAccess
 
 
 class Guard(Protocol):
@@ -88,6 +99,20 @@ class SocketGuard:
 
     def may_be(self, name: str) -> bool:
         return self.access.may_be(self.credentials, name)
+
+
+@frozen
+class TlsGuard:
+    """The certificate has said who it is, by the time that anything is heard."""
+
+    verification: Verification
+
+    @property
+    def handshake(self) -> CookieServer | None:
+        return None
+
+    def may_be(self, name: str) -> bool:
+        return name in self.verification.names
 
 
 @frozen

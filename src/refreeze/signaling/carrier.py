@@ -31,6 +31,11 @@ class Carrier(Protocol):
         """Whether :meth:`send` would take an envelope now."""
         ...
 
+    @property
+    def problem(self) -> str:
+        """Why it is not up, in words; empty when it is, or when nobody knows."""
+        ...
+
     def send(self, envelope: Envelope) -> bool:
         """Hand *envelope* over; False when the signaling is down or full.
 

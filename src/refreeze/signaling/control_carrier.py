@@ -36,6 +36,10 @@ class ControlCarrier:
     def up(self) -> bool:
         return True
 
+    @property
+    def problem(self) -> str:
+        return ""
+
     def send(self, envelope: Envelope) -> bool:
         return self._signaling.send(envelope)
 

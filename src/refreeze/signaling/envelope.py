@@ -29,6 +29,8 @@ from typing import Any, NoReturn, TypeAlias
 
 from attrs import field, frozen
 
+from refreeze.names import NAME
+
 MAX_LINE = 64 * 1024
 """Bytes of one line, its LF included."""
 
@@ -42,7 +44,6 @@ MAX_CANDIDATE = 1024
 UNKNOWN = "-"
 """Stands for an id or a session that could not be read, in ``undeliverable`` only."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63}")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -155,11 +156,11 @@ def read_envelope(members: Mapping[str, Any], *, sender: str | None = None) -> E
     lost = kind is EnvelopeKind.UNDELIVERABLE
     return Envelope(
         id=_match(members, "id", _ID),
-        from_=_match(members, "from", _NAME) if sender is None else sender,
-        to=_match(members, "to", _NAME),
+        from_=_match(members, "from", NAME) if sender is None else sender,
+        to=_match(members, "to", NAME),
         session=UNKNOWN
         if lost and members.get("session") == UNKNOWN
-        else _match(members, "session", _NAME),
+        else _match(members, "session", NAME),
         epoch=_integer(members, "epoch", 1, MAX_EPOCH),
         generation=_integer(members, "generation", 0, MAX_GENERATION),
         kind=kind,
@@ -201,11 +202,6 @@ def format_line(members: Mapping[str, Any]) -> bytes:
     if len(line) > MAX_LINE:
         raise EnvelopeError(f"longer than {MAX_LINE} bytes")
     return line
-
-
-def is_name(value: object) -> bool:
-    """True for a string that may name a daemon or a session."""
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def is_id(value: object) -> bool:

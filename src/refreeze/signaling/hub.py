@@ -1,7 +1,7 @@
 """The hub: passes envelopes between named daemons and tells each who is there.
 
-Embedded in any daemon, on UNIX sockets and loopback TCP only (:mod:`.places`). The wire is
-described in :mod:`.wire`. The hub believes nothing that a line says of its sender, keeps nothing
+Embedded in any daemon, on UNIX sockets, loopback TCP and mutual TLS (:mod:`.places`). The wire
+is described in :mod:`.wire`. The hub believes nothing that a line says of its sender, keeps nothing
 for a daemon that is away, and reads nothing of an envelope beyond its address.
 """
 
@@ -24,7 +24,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from refreeze.signaling.access import Access, CookieAccess, SocketAccess
+from refreeze.net.ratelog import RateLimitedLog
+from refreeze.signaling.access import Access, CookieAccess, SocketAccess, TlsAccess
 from refreeze.signaling.envelope import Envelope, EnvelopeError, format_envelope
 from refreeze.signaling.hub_connection import (
     HELLO_WAIT,
@@ -33,10 +34,11 @@ from refreeze.signaling.hub_connection import (
     returned,
     undeliverable,
 )
-from refreeze.signaling.places import HubPlace, UnixPlace, server_endpoint
+from refreeze.signaling.places import HubPlace, TlsPlace, UnixPlace, server_endpoint
+from refreeze.signaling.tls import TlsIdentity, TlsServerEndpoint
 from refreeze.signaling.wire import MAX_QUEUE, Keepalive
 
-MAX_KNOWN = 4096
+MAX_KNOWN = 8192
 """Names remembered after their daemon left, to tell "offline" from "unknown-peer"."""
 
 
@@ -45,8 +47,11 @@ class HubSettings:
     """Everything about a hub that can be set."""
 
     name: str = "hub"
-    max_connections: int = 1024
-    max_watches: int = 4096
+    max_connections: int = 8192
+    max_pending: int = 512
+    """Connections that were not let in yet."""
+    max_pending_per_host: int = 64
+    max_watches: int = 8192
     max_queue: int = MAX_QUEUE
     hello_wait: float = HELLO_WAIT
     keepalive: Keepalive = field(factory=Keepalive)
@@ -61,15 +66,53 @@ class HubListener:
 
 
 def hub_listener(
-    reactor: object, place: HubPlace, *, socket: SocketAccess, cookie: CookieAccess | None
+    reactor: Any,
+    place: HubPlace,
+    *,
+    socket: SocketAccess,
+    cookie: CookieAccess | None = None,
+    tls: TlsIdentity | None = None,
 ) -> HubListener:
-    """A listener at a checked place; ValueError when loopback TCP lacks its cookie."""
+    """A listener at a checked place; ValueError when TCP lacks its cookie, or TLS its identity."""
     endpoint = server_endpoint(reactor, place)
     if isinstance(place, UnixPlace):
         return HubListener(endpoint, socket)
+    if isinstance(place, TlsPlace):
+        if tls is None:
+            raise ValueError("a hub on TLS needs a certificate, its key and a CA")
+        return HubListener(TlsServerEndpoint(endpoint, tls, reactor), TlsAccess())
     if cookie is None:
         raise ValueError("a hub on loopback TCP needs a cookie file")
     return HubListener(endpoint, cookie)
+
+
+@define(eq=False, repr=False)
+class Door:
+    """Who has connected and is not let in yet, counted, by host: handshakes cost time and memory.
+
+    Local programs have no host and are limited together.
+    """
+
+    limit: int
+    per_host: int
+    _hosts: Counter[str] = field(factory=Counter, init=False)
+    _all: int = field(default=0, init=False)
+
+    def admits(self, host: str) -> bool:
+        """Whether one more may try."""
+        return self._all < self.limit and (not host or self._hosts[host] < self.per_host)
+
+    def came(self, host: str) -> None:
+        """One more does."""
+        self._all += 1
+        self._hosts[host] += 1
+
+    def passed(self, host: str) -> None:
+        """One was let in, or has gone."""
+        self._all -= 1
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
 
 
 @define(eq=False, repr=False)
@@ -81,8 +124,8 @@ class _HubFactory(Factory):
 
     noisy = False
 
-    def buildProtocol(self, addr: IAddress | None) -> HubConnection:
-        return self.hub.connection(self.access)
+    def buildProtocol(self, addr: IAddress | None) -> HubConnection | None:
+        return self.hub.connection(self.access, str(getattr(addr, "host", "")))
 
 
 @define(eq=False, repr=False, slots=False)
@@ -102,7 +145,14 @@ class Hub(Service):
     _listening: list[Deferred[Any]] = field(factory=list, init=False)
     _emptied: Deferred[None] | None = field(default=None, init=False)
 
+    _door: Door = field(init=False)
+    _ratelog: RateLimitedLog = field(init=False)
+
     _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._door = Door(self.settings.max_pending, self.settings.max_pending_per_host)
+        self._ratelog = RateLimitedLog(self._log, limit=20, now=self.clock.seconds)
 
     # The service.
 
@@ -138,9 +188,17 @@ class Hub(Service):
         """The names of the daemons that are connected."""
         return tuple(self._online)
 
-    def connection(self, access: Access) -> HubConnection:
-        """A protocol for one new connection."""
+    def connection(self, access: Access, host: str = "") -> HubConnection | None:
+        """A protocol for one new connection from *host*; None: too many are at the door."""
+        if not self._door.admits(host):
+            self.counters["turned_away"] += 1
+            self._ratelog.warn(
+                "a hub connection from {host} is turned away: too many are not let in yet",
+                host=host or "a local program",
+            )
+            return None
         return HubConnection(
+            host=host,
             clock=self.clock,
             keepalive=self.settings.keepalive,
             counters=self.counters,
@@ -154,6 +212,7 @@ class Hub(Service):
 
     def connected(self, connection: HubConnection) -> bool:
         self._connections.add(connection)
+        self._door.came(connection.host)
         return bool(self.running) and len(self._connections) <= self.settings.max_connections
 
     def joined(self, connection: HubConnection) -> None:
@@ -165,13 +224,22 @@ class Hub(Service):
             older.close("replaced")
             self._tell(connection.name, online=False)
         self._online[connection.name] = connection
+        self._door.passed(connection.host)
         self._remember(connection.name)
         self._tell(connection.name, online=True)
+
+    def refused(self, connection: HubConnection, why: str) -> None:
+        self.counters["refused"] += 1
+        self._ratelog.warn(
+            "a hub connection from {peer} is refused: {why}", peer=connection.peer, why=why
+        )
 
     def left(self, connection: HubConnection) -> None:
         self._connections.discard(connection)
         self._forget_watches(connection)
-        if connection.stage is Stage.OPEN and self._online.get(connection.name) is connection:
+        if connection.stage is not Stage.OPEN:
+            self._door.passed(connection.host)
+        elif self._online.get(connection.name) is connection:
             del self._online[connection.name]
             self._tell(connection.name, online=False)
         if not self._connections and self._emptied is not None:
@@ -188,10 +256,16 @@ class Hub(Service):
         else:
             self._pass_on(connection, envelope, target)
 
-    def bounce(self, connection: HubConnection, detail: str, members: Mapping[str, Any]) -> None:
-        """Send back what the hub could not read, and say why."""
+    def bounce(
+        self,
+        connection: HubConnection,
+        detail: str,
+        members: Mapping[str, Any],
+        reason: str = "malformed",
+    ) -> None:
+        """Send back what the hub could not read or does not believe, and say why."""
         reply = undeliverable(
-            hub=self.settings.name, to=connection.name, reason="malformed", members=members
+            hub=self.settings.name, to=connection.name, reason=reason, members=members
         )
         connection.send_line(format_envelope(reply, detail=detail))
 

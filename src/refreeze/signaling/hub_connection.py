@@ -7,8 +7,11 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IDelayedCall, ITransport
 
+from refreeze.basics import format_address
+from refreeze.names import is_name
 from refreeze.signaling.access import Access, Guard
 from refreeze.signaling.cookie import CookieError, CookieServer
 from refreeze.signaling.envelope import (
@@ -18,13 +21,15 @@ from refreeze.signaling.envelope import (
     EnvelopeKind,
     JsonObject,
     is_id,
-    is_name,
     read_envelope,
 )
 from refreeze.signaling.wire import LineConnection, hex_member, member
 
 HELLO_WAIT = 10.0
 """Seconds from the connection to a valid hello."""
+
+
+_NO_COOKIE = "it does not know the cookie"
 
 
 class Stage(StrEnum):
@@ -45,6 +50,10 @@ class Exchange(Protocol):
 
     def joined(self, connection: HubConnection) -> None: ...
 
+    def refused(self, connection: HubConnection, why: str) -> None:
+        """It is not let in; said once, before its end."""
+        ...
+
     def left(self, connection: HubConnection) -> None: ...
 
     def route(self, connection: HubConnection, envelope: Envelope) -> None: ...
@@ -54,7 +63,11 @@ class Exchange(Protocol):
     def unwatch(self, connection: HubConnection, names: Sequence[str]) -> None: ...
 
     def bounce(
-        self, connection: HubConnection, detail: str, members: Mapping[str, Any]
+        self,
+        connection: HubConnection,
+        detail: str,
+        members: Mapping[str, Any],
+        reason: str = "malformed",
     ) -> None: ...
 
 
@@ -65,21 +78,30 @@ class HubConnection(LineConnection):
     exchange: Exchange
     access: Access
     hello_wait: float = HELLO_WAIT
+    host: str = ""
+    """Where it comes from; empty for local programs."""
     name: str = field(default="", init=False)
     stage: Stage = field(default=Stage.HELLO, init=False)
     watching: set[str] = field(factory=set, init=False)
     _guard_: Guard | None = field(default=None, init=False)
     _deadline: IDelayedCall | None = field(default=None, init=False)
+    _peer: str = field(default="", init=False)
+    _turned_away: bool = field(default=False, init=False)
+
+    @property
+    def peer(self) -> str:
+        """Where it comes from, for people."""
+        return self._peer
 
     def opened(self) -> None:
+        self._peer = peer_of(self.transport)
         if not self.exchange.connected(self):
+            self._turned_away = True
             self.close("too-many")
             return
         self._guard_ = self.access.guard(self.transport)
         if self._guard_ is None:
-            self.counters["refused"] += 1
-            self._log.warn("hub connection refused: its user is not allowed")
-            self.close("not-permitted")
+            self._refuse("not-permitted", "its user is not allowed")
             return
         if self._guard_.handshake is not None:
             self.stage = Stage.HANDSHAKE
@@ -87,6 +109,9 @@ class HubConnection(LineConnection):
 
     def closed(self, reason: str) -> None:
         self._clear_deadline()
+        refused = self._verification is not None and bool(self._verification.problem)
+        if refused and self.stage is not Stage.OPEN and not self._turned_away:
+            self._refused(reason)
         self.exchange.left(self)
 
     def notice_received(self, name: str, value: Any) -> None:
@@ -110,6 +135,10 @@ class HubConnection(LineConnection):
         if self.stage is not Stage.OPEN:
             self._unwelcome()
             return
+        if members.get("from", self.name) != self.name:
+            self.counters["foreign_from"] += 1
+            self.exchange.bounce(self, "from: is not the sender", members, "not-permitted")
+            return
         try:
             envelope = read_envelope(members, sender=self.name)
         except EnvelopeError as error:
@@ -131,7 +160,7 @@ class HubConnection(LineConnection):
         try:
             nonce, proof = self._handshake().challenge(hex_member(value, "nonce"))
         except CookieError:
-            self._refuse()
+            self._refuse("auth", _NO_COOKIE)
             return
         self.stage = Stage.PROOF
         self.send_notice("auth", {"nonce": nonce.hex(), "proof": proof.hex()})
@@ -140,7 +169,7 @@ class HubConnection(LineConnection):
         if self._handshake().verify(hex_member(value, "proof")):
             self.stage = Stage.HELLO
         else:
-            self._refuse()
+            self._refuse("auth", _NO_COOKIE)
 
     def _handshake(self) -> CookieServer:
         server = self._guard_.handshake if self._guard_ else None
@@ -154,9 +183,7 @@ class HubConnection(LineConnection):
             self._unwelcome()
             return
         if self._guard_ is None or not self._guard_.may_be(name):
-            self.counters["refused"] += 1
-            self._log.warn("hub connection refused: not its name: {name}", name=name)
-            self.close("not-permitted")
+            self._refuse("not-permitted", f"{name} is not its name")
             return
         self._clear_deadline()
         self.name, self.stage = name, Stage.OPEN
@@ -164,26 +191,41 @@ class HubConnection(LineConnection):
         self.exchange.joined(self)
         self.exchange.watch(self, names_in(value.get("watch")))
 
-    def _refuse(self) -> None:
-        self.counters["refused"] += 1
-        self._log.warn("hub connection refused: it does not know the cookie")
-        self.close("auth")
+    def _refuse(self, slug: str, why: str) -> None:
+        self._refused(why)
+        self.close(slug)
+
+    def _refused(self, why: str) -> None:
+        self._turned_away = True
+        self.exchange.refused(self, why)
 
     def _unwelcome(self) -> None:
         """Something else than the next step of the greeting."""
-        self.counters["refused"] += 1
-        self.close("auth" if self.stage in (Stage.HANDSHAKE, Stage.PROOF) else "hello")
+        if not self.closing:
+            proving = self.stage in (Stage.HANDSHAKE, Stage.PROOF)
+            self._refuse("auth" if proving else "hello", "it does not speak as a daemon does")
 
     def _too_slow(self) -> None:
         if self.closing:
             return
-        self.counters["refused"] += 1
-        self.close("timeout")
+        self._refused("it was not done with its greeting in time")
+        if self._verification is not None and not self._verification.names:
+            self.abort("timeout")  # in the midst of TLS's handshake nothing can be said
+        else:
+            self.close("timeout")
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
+
+
+def peer_of(transport: ITransport | None) -> str:
+    """An address for people; ``a local program`` at a UNIX socket."""
+    address = None if transport is None else transport.getPeer()
+    if isinstance(address, IPv4Address | IPv6Address):
+        return format_address((address.host, address.port))
+    return "a local program"
 
 
 def names_in(value: object) -> list[str]:

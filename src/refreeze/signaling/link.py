@@ -71,6 +71,10 @@ class _HubCarrier:
     def up(self) -> bool:
         return self._link.up and not self._link.congested
 
+    @property
+    def problem(self) -> str:
+        return self._link.problem
+
     def send(self, envelope: Envelope) -> bool:
         return self._link.send(envelope)
 
@@ -133,6 +137,8 @@ class HubLink(Service):
     _presence: dict[str, bool] = field(factory=dict, init=False)
     _replaced: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
+    _told: str = field(default="", init=False)
+    """The latest reason in the log."""
 
     _log = Logger()
 
@@ -166,6 +172,11 @@ class HubLink(Service):
     def up(self) -> bool:
         """Whether the hub has welcomed us."""
         return self._connection is not None and not self._connection.closing
+
+    @property
+    def problem(self) -> str:
+        """Why there is no signaling, in words; empty while there is, or before the first try."""
+        return "" if self.up else self.last_error
 
     @property
     def congested(self) -> bool:
@@ -212,6 +223,7 @@ class HubLink(Service):
         self._connection = connection
         self._replaced = False
         self._failures = 0
+        self._told = ""
         self.counters["connects"] += 1
         self._log.info("signaling is up: the hub knows us as {name}", name=self.name)
         connection.watch(self._attachments.peers())
@@ -259,6 +271,16 @@ class HubLink(Service):
     def _attempt_failed(self, error: str) -> None:
         self.last_error = error
 
+    def _tell_trouble(self) -> None:
+        """Each reason in a row without a welcome once, and the first not before it came twice:
+        a hub that starts a second later is no trouble.
+        """
+        if self._failures and self.last_error != self._told:
+            self._told = self.last_error
+            self._log.warn(
+                "no signaling yet, trying until there is: {error}", error=self.last_error
+            )
+
     def _build(self) -> LinkConnection:
         handshake = None if self.cookie is None else CookieClient(self.cookie, PURPOSE, self.random)
         self._latest = LinkConnection(
@@ -283,10 +305,7 @@ class HubLink(Service):
         longest = self.settings.delay(self._failures)
         if self._replaced:
             longest = self.settings.max_delay
-        if self._failures == 1:
-            self._log.warn(
-                "no signaling yet, trying until there is: {error}", error=self.last_error
-            )
+        self._tell_trouble()
         self._failures += 1
         return self.random.uniform(longest / 2, longest)
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall
 
+from refreeze.names import is_name
 from refreeze.signaling.cookie import CookieClient, CookieError
 from refreeze.signaling.envelope import (
     Envelope,
     EnvelopeError,
     JsonObject,
-    is_name,
     read_envelope,
 )
 from refreeze.signaling.wire import LineConnection, hex_member, member

@@ -29,7 +29,8 @@ Whoever sends to a name also watches it from then on. Empty lines and unknown no
 ignored; a later version may add some. An envelope that does not reach its addressee comes back as
 ``undeliverable`` from the addressee's name (from the hub's if there is none), with the id of the
 lost one in ``offer`` and in ``reason``: ``offline``, ``unknown-peer`` (never seen here),
-``queue-full``, ``malformed`` (``detail`` then says what is wrong).
+``queue-full``, ``malformed`` (``detail`` then says what is wrong), ``not-permitted`` (``from`` was
+another daemon).
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ from zope.interface import implementer
 
 from refreeze.signaling.envelope import EnvelopeError, JsonObject, format_line, load_object
 from refreeze.signaling.lines import LineBuffer
+from refreeze.signaling.verification import Verification, verification_of
 
 MAX_QUEUE = 1024 * 1024
 """Bytes that wait for a slow reader before the connection is closed."""
@@ -139,6 +141,8 @@ class LineConnection(Protocol):
     closing: bool = field(default=False, init=False)
     _lines: LineBuffer = field(factory=LineBuffer, init=False)
     _outbox: Outbox | None = field(default=None, init=False)
+    _verification: Verification | None = field(default=None, init=False)
+    """What TLS says of the other end; None without TLS."""
     _timer: IDelayedCall | None = field(default=None, init=False)
     _heard: bool = field(default=True, init=False)
     _pings: int = field(default=0, init=False)
@@ -218,6 +222,7 @@ class LineConnection(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
+        self._verification = verification_of(transport)
         self._outbox = Outbox(transport, self.max_queue)
         transport.registerProducer(self._outbox, True)
         self._set_timer(self.keepalive.interval, self._ping)
@@ -233,7 +238,9 @@ class LineConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.closing = True
         self._cancel_timer()
-        self._guard(self.closed, reason.getErrorMessage())
+        known = self._verification
+        why = reason.getErrorMessage() if known is None else known.lost(reason)
+        self._guard(self.closed, why)
 
     # For myself.
 
