@@ -227,6 +227,10 @@ class Mux:
         holding = self._holdings.get(owner)
         return frozenset() if holding is None else frozenset(holding.tuples)
 
+    def is_claimed(self, base: Address) -> bool:
+        """Whether anybody holds a 5-tuple on that base."""
+        return any(key[0] == base for key in self._tuples)
+
     def _holding(self, owner: Owner) -> _Holding:
         holding = self._holdings.get(owner)
         if holding is None:

@@ -1,0 +1,216 @@
+"""A coturn of our own on loopback: UDP, TCP and TLS on both families, with a CA of our own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from tests.interop.peers import missing
+
+HOST = "127.0.0.1"
+USER, PASSWORD, REALM = "alice", "wonderland", "test.example"
+START_SECONDS = 10.0
+LOOK = 0.05
+
+reactor: Any = installed
+
+
+@define(eq=False)
+class Authority:
+    """A CA, and the certificates it issues."""
+
+    name: str = "test CA"
+    key: ec.EllipticCurvePrivateKey = field(
+        factory=lambda: ec.generate_private_key(ec.SECP256R1()), init=False
+    )
+    certificate: x509.Certificate = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        own = x509.BasicConstraints(ca=True, path_length=None)
+        self.certificate = (
+            self._builder(_named(self.name), self.key.public_key(), days=30)
+            .add_extension(own, critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    def issue(self, directory: Path, *names: str, days: float = 30) -> tuple[str, str]:
+        """Paths of a certificate for *names* (hosts or addresses) and of its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        alternative = x509.SubjectAlternativeName([_general(name) for name in names])
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        certificate = (
+            self._builder(_named("server"), key.public_key(), days=days)
+            .add_extension(alternative, critical=False)
+            .add_extension(usage, critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        where, key_where = directory / "server.pem", directory / "server.key"
+        where.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        key_where.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return str(where), str(key_where)
+
+    def write(self, directory: Path) -> str:
+        """The path of a file that trusts it."""
+        path = directory / "ca.pem"
+        path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+        return str(path)
+
+    def _builder(self, subject: x509.Name, key: Any, *, days: float) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        end = now + timedelta(days=days)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(_named(self.name))
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(min(now, end) - timedelta(days=1))
+            .not_valid_after(end)
+        )
+
+
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def free_ports(count: int) -> list[int]:
+    """Numbers that nobody has on loopback now, for TCP as well as UDP."""
+    found: list[int] = []
+    open_sockets: list[socket.socket] = []
+    try:
+        while len(found) < count:
+            stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            open_sockets.append(stream)
+            stream.bind((HOST, 0))
+            found.append(stream.getsockname()[1])
+    finally:
+        for each in open_sockets:
+            each.close()
+    return found
+
+
+class _Process(ProcessProtocol):
+    def __init__(self) -> None:
+        self.output = ""
+        self.ended: Deferred[None] = Deferred()
+
+    def outReceived(self, data: bytes) -> None:
+        self.output += data.decode(errors="replace")
+
+    errReceived = outReceived
+
+    def processEnded(self, reason: Any) -> None:
+        self.ended.callback(None)
+
+
+@define(eq=False)
+class Coturn:
+    """One server; killed and started again it keeps its ports and forgets its allocations."""
+
+    case: TestCase
+    directory: Path
+    options: list[str] = field(factory=list)
+    names: tuple[str, ...] = (HOST, "::1", "turn.test")
+    days: float = 30
+    authority: Authority = field(factory=Authority)
+    port: int = field(init=False)
+    tls_port: int = field(init=False)
+    ca: str = field(init=False)
+    log: str = field(default="", init=False)
+    """Everything that all its lives said."""
+    _process: _Process | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if shutil.which("turnserver") is None:
+            missing("turnserver (apt install coturn)")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port, self.tls_port = free_ports(2)
+        self.ca = self.authority.write(self.directory)
+        certificate, key = self.authority.issue(self.directory, *self.names, days=self.days)
+        lines = [
+            f"listening-ip={HOST}",
+            "listening-ip=::1",
+            f"relay-ip={HOST}",
+            "relay-ip=::1",
+            f"listening-port={self.port}",
+            f"tls-listening-port={self.tls_port}",
+            f"cert={certificate}",
+            f"pkey={key}",
+            f"realm={REALM}",
+            "allow-loopback-peers",
+            "no-cli",
+            "no-dtls",
+            "verbose",
+            "log-file=stdout",
+            "no-stdout-log=false",
+            f"pidfile={self.directory / 'pid'}",
+            f"userdb={self.directory / 'db'}",
+            *(self.options or ["lt-cred-mech", f"user={USER}:{PASSWORD}"]),
+        ]
+        (self.directory / "conf").write_text("\n".join(lines) + "\n")
+        self.case.addCleanup(self.kill)
+
+    async def start(self) -> None:
+        """It answers when this is over."""
+        binary = str(shutil.which("turnserver"))
+        self._process = _Process()
+        arguments = [binary, "-c", str(self.directory / "conf")]
+        reactor.spawnProcess(self._process, binary, arguments, env=os.environ)
+        for _ in range(int(START_SECONDS / LOOK)):
+            if all(map(_listens, (self.port, self.tls_port))):
+                return
+            await deferLater(reactor, LOOK)
+        raise AssertionError(f"coturn did not start: {self._process.output}")
+
+    def kill(self) -> Deferred[None] | None:
+        """At once, as by SIGKILL."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        transport: Any = process.transport
+        with suppress(ProcessExitedAlready):
+            transport.signalProcess("KILL")
+        return process.ended.addCallback(lambda _: self._keep(process))
+
+    def said(self) -> str:
+        """All of the log so far."""
+        return self.log + ("" if self._process is None else self._process.output)
+
+    def _keep(self, process: _Process) -> None:
+        self.log += process.output
+
+
+def _listens(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex((HOST, port)) == 0
