@@ -189,5 +189,7 @@ class ExpectationTests(SynchronousTestCase):
         self.assertEqual(one.text, "only by this host's relay with peers that have a symmetric NAT")
         two = Expectation(Outcome.DIRECT, (Kind.OPEN, Kind.FULL_CONE))
         self.assertEqual(two.text, "directly with peers that have no NAT or a full-cone NAT")
+        everybody = Expectation(Outcome.NONE, tuple(Kind))
+        self.assertEqual(everybody.text, "not at all with any peer")
         for outcome in Outcome:
             self.assertIn("no NAT", Expectation(outcome, (Kind.OPEN,)).text)

@@ -136,7 +136,7 @@ class _Examination:
         return Findings(
             addresses=self._addresses(),
             answers=sorted(self._answers, key=lambda each: order[each.server, each.url]),
-            nats=self._nats,
+            nats=sorted(self._nats, key=lambda each: hosts.index(each.local[0])),
             urls=urls,
         )
 

@@ -62,13 +62,12 @@ _WORDS: Final = {
     Kind.BLOCKED: "UDP blocked",
 }
 _SENTENCES: Final = {
-    Outcome.DIRECT: "directly with peers that have {peers}",
-    Outcome.UNCERTAIN: "directly or by this host's relay with peers that have {peers}",
-    Outcome.UNCERTAIN_ALONE: "perhaps directly, else only by the peer's relay, "
-    "with peers that have {peers}",
-    Outcome.RELAY: "only by this host's relay with peers that have {peers}",
-    Outcome.PEER_RELAY: "only by the peer's relay with peers that have {peers}",
-    Outcome.NONE: "not at all with peers that have {peers}",
+    Outcome.DIRECT: "directly with {peers}",
+    Outcome.UNCERTAIN: "directly or by this host's relay with {peers}",
+    Outcome.UNCERTAIN_ALONE: "perhaps directly, else only by the peer's relay, with {peers}",
+    Outcome.RELAY: "only by this host's relay with {peers}",
+    Outcome.PEER_RELAY: "only by the peer's relay with {peers}",
+    Outcome.NONE: "not at all with {peers}",
 }
 
 
@@ -82,9 +81,14 @@ class Expectation:
     @property
     def text(self) -> str:
         """For people."""
-        words = [_WORDS[kind] for kind in self.peers]
-        listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-        return _SENTENCES[self.outcome].format(peers=listed)
+        return _SENTENCES[self.outcome].format(peers=_listed(self.peers))
+
+
+def _listed(peers: Collection[Kind]) -> str:
+    if len(peers) == len(Kind):
+        return "any peer"
+    *others, last = [_WORDS[kind] for kind in peers]
+    return f"peers that have {', '.join(others)} or {last}" if others else f"peers that have {last}"
 
 
 def kinds_of(mapping: MappingBehavior, filtering: FilteringBehavior) -> frozenset[Kind]:
