@@ -83,6 +83,12 @@ class ExampleTests(SynchronousTestCase):
     def test_the_fake_network(self) -> None:
         self.assertIn("round.done", self.play("fake_network.py").partition("is lost")[2])
 
+    def test_what_stands_in_the_text(self) -> None:
+        blocks = re.findall(r"```python\n(.*?)```", (DOCS / "library.md").read_text(), re.DOTALL)
+        self.assertGreater(len(blocks), 0)
+        for block in blocks:
+            exec(block, {})
+
 
 class ShellTests(SynchronousTestCase):
     """Man page and completion."""

@@ -11,6 +11,7 @@ from refreeze.testing import (
     FULL_CONE,
     PORT_RESTRICTED,
     SYMMETRIC,
+    UDP_BLOCKED,
     Behavior,
     Fate,
     NatSettings,
@@ -200,12 +201,50 @@ class RebindingTests(NatCase):
         self.assertEqual(self.open(), ("203.0.113.99", 5000))
         self.assertRaises(ValueError, self.nat.rebind, "2001:db8::1")
 
+    def test_a_rebinding_is_half_open_until_the_inside_sends(self) -> None:
+        """Only who is sent to from the new port can notice; what goes to the old one is lost."""
+        self.make(SYMMETRIC)
+        before = self.open()
+        self.nat.rebind()
+        self.assertFalse(self.gets_in(self.one, before))
+        self.assertEqual(self.network.log.of(Fate.NAT_DROPPED)[-1].detail, "no mapping")
+        after = self.open()
+        self.assertEqual(self.one.sources, [before, after])
+
     def test_a_power_cut_gives_a_preserved_port_back(self) -> None:
         self.make(PORT_RESTRICTED)
         before = self.open()
         self.nat.forget()
         self.assertFalse(self.gets_in(self.one, before))
         self.assertEqual(self.open(), before)
+
+
+class BlockedTests(NatCase):
+    """A firewall that lets no UDP through."""
+
+    def test_nothing_goes_out_or_in_and_nobody_is_told(self) -> None:
+        self.make(UDP_BLOCKED)
+        self.assertEqual(self.alice.send(ONE), 1)
+        self.settle()
+        self.assertEqual(self.one.heard, [])
+        self.assertFalse(self.gets_in(self.one, (EXTERNAL, 5000)))
+        dropped = self.network.log.of(Fate.NAT_DROPPED)
+        self.assertEqual([entry.detail for entry in dropped], ["UDP blocked", "UDP blocked"])
+
+    def test_it_can_begin_and_end_at_any_time(self) -> None:
+        self.make(FULL_CONE)
+        external = self.open()
+        self.nat.settings = UDP_BLOCKED
+        self.assertFalse(self.gets_in(self.one, external))
+        self.nat.settings = FULL_CONE
+        self.assertTrue(self.gets_in(self.one, external))
+
+    def test_hosts_behind_it_still_reach_each_other(self) -> None:
+        self.make(UDP_BLOCKED)
+        eve = Ear(self.network.host("eve", ["10.0.0.3"], nat=self.nat), ("10.0.0.3", 5000))
+        self.alice.send(eve.local)
+        self.settle()
+        self.assertEqual(eve.sources, [self.alice.local])
 
 
 class TopologyTests(NatCase):

@@ -75,7 +75,7 @@ class Desk:
         try:
             message = parse(data)
         except StunError as error:
-            self._note("garbage", flow, str(error))
+            self._write("garbage", flow, str(error))
             return
         if message.message_class is MessageClass.REQUEST:
             self._request(flow, message)
@@ -99,7 +99,7 @@ class Desk:
                 visitor = self._admit(message)
                 answer = self._relay(flow, message, visitor)
         except Refused as refused:
-            self._note("refused", flow, f"{_METHODS.get(message.method, '?')} {refused.code}")
+            self._write("refused", flow, f"{_METHODS.get(message.method, '?')} {refused.code}")
             key = None if refused.challenge or visitor is None else visitor.key
             self._say(flow, message, MessageClass.ERROR, self._error(refused), key, Answer())
         else:
@@ -111,7 +111,7 @@ class Desk:
             raise unknown(message.unknown_required)
         self._refuse(message.method)
         answer = self.binder.answer(flow, message)
-        self._note("binding", flow)
+        self._write("binding", flow)
         return answer
 
     def _admit(self, message: Message) -> Visitor:
@@ -219,5 +219,5 @@ class Desk:
         else:
             flow.send(data)
 
-    def _note(self, what: str, flow: Flow, detail: str = "") -> None:
+    def _write(self, what: str, flow: Flow, detail: str = "") -> None:
         self.journal.write(self.relaying.now(), what, flow.remote, detail)
