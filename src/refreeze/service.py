@@ -31,6 +31,7 @@ from refreeze.net.port import PortFactory
 from refreeze.net.reflexive import Reflexive
 from refreeze.net.resolve import Resolver
 from refreeze.net.scheduler import Scheduler
+from refreeze.net.servers import ServerUrl
 from refreeze.peer import PeerEnvironment, RTCCertificate
 from refreeze.reloading import Changes, applied, compare, with_setting
 from refreeze.sessions.forward import Forward, ForwardError, parse_place
@@ -388,15 +389,17 @@ class Daemon(Service):
         return session
 
     def _gatherer(self, settings: SessionSettings) -> SessionGatherer:
-        urls = [url for server in self.settings.servers.values() for url in server.parsed]
         return SessionGatherer(
             settings=self.settings.gathering,
             pool=self.pool,
             lease=self.pool.lease(settings.peer),
             reflexive=self.reflexive,
-            servers=urls,
+            servers=self._urls,
             preferred=self._preferred,
         )
+
+    def _urls(self) -> list[ServerUrl]:
+        return [url for server in self.settings.servers.values() for url in server.parsed]
 
     def _preferred(self) -> list[str]:
         """Where the kernel would send from, towards anywhere."""
