@@ -99,6 +99,8 @@ class GatherSettings:
     external: dict[str, str] = field(factory=dict, validator=_check_external)
     hide_related: bool = False
     share_allocations: bool = True
+    resolve_mdns: bool = True
+    """``.local`` names of the peer's candidates are asked for on our links."""
     mdns: bool = False
     """Host candidates have ``.local`` names of ours instead of addresses."""
 
