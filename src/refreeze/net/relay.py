@@ -102,6 +102,11 @@ class Relay:
         """Which of the server's addresses, or which alternate server, it is."""
         return None if self._first.life is None else self._first.life.channel.server
 
+    @property
+    def attempts(self) -> int:
+        """How often it was tried."""
+        return sum(wish.counters.attempts for wish in self.wishes)
+
     # Who wants it
 
     def join(self, listener: RelayListener) -> None:

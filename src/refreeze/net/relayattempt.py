@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -35,6 +36,7 @@ _NOT_BOTH: Final = frozenset({400, 440, 442, 508})
 """Refusals of both families at once that one of them alone may be spared (RFC 8656
 section 7.2); 400 is what servers say that do not know ADDITIONAL-ADDRESS-FAMILY."""
 
+_CANCELLED: Final = (CancelledError, ConnectingCancelledError)
 _REDIRECTIONS: Final = AllocationFailed(TurnProblem(300, "redirections"), "later")
 
 
@@ -117,8 +119,7 @@ class Attempt:
             return
         self.over = True
         self._waiting.clear()
-        if self._timer is not None:
-            self._timer.remove()
+        self._stop_timer()
         for deferred in tuple(self._working):
             deferred.cancel()
         for life in list(self._lives):
@@ -148,6 +149,7 @@ class Attempt:
 
     def _next(self) -> None:
         """One more begins; the one after it has to wait a little."""
+        self._stop_timer()
         target = self._waiting.pop(0)
         self._asked.add(target.server)
         self._opening += 1
@@ -243,13 +245,16 @@ class Attempt:
             self.owner.attempt_failed(self, *said)
 
     def _later(self, seconds: float, function: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.remove()
         scheduler = self.tools.scheduler
         self._timer = scheduler.call_at(scheduler.now() + seconds, function)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.remove()
+            self._timer = None
+
     def _bug(self, failure: Failure) -> None:
-        if self.over and isinstance(failure.value, CancelledError):
+        if self.over and isinstance(failure.value, _CANCELLED):
             return
         self._log.failure("an attempt at {url} failed", failure, url=str(self.url))
         if not self.over:

@@ -235,7 +235,7 @@ class Wish:
             self._tried = self.server.credentials(self.wall())
         except CredentialError as error:
             problem = before_turn(self.url, "no-credentials", str(error))
-            self._failed(problem, self.tools.settings.pause("other-credentials"))
+            self._put_off(problem)
             return
         self._attempt = Attempt(
             tools=self.tools,
@@ -246,6 +246,17 @@ class Wish:
             owner=self,
         )
         self._attempt.start()
+
+    def _put_off(self, problem: ServerProblem) -> None:
+        """Fail in a turn of its own: nobody is told inside of a call of theirs."""
+        now, pause = self.tools.scheduler.now(), self.tools.settings.pause("other-credentials")
+        self._retry_at = now + pause
+
+        def fail() -> None:
+            if not self.over and self._attempt is None:
+                self._failed(problem, pause)
+
+        self.tools.scheduler.call_at(now, fail)
 
     def _stop_trying(self) -> None:
         attempt, self._attempt = self._attempt, None

@@ -41,6 +41,8 @@ class Relaying:
     """Allocations a user may have."""
     capacity: int | None
     """Allocations that all users may have."""
+    additional: bool
+    """Whether ADDITIONAL-ADDRESS-FAMILY is known."""
     forbidden: set[str] = field(factory=set, init=False)
     """Hosts of peers that nobody gets a permission for."""
     allocations: dict[Flow, ServerAllocation] = field(factory=dict, init=False)
@@ -86,7 +88,7 @@ class Relaying:
             raise Refused(400)
         if transport[0] != UDP:
             raise Refused(442)
-        ports, errors = self._open(_families(message), visitor)
+        ports, errors = self._open(_families(message, self.additional), visitor)
         made = ServerAllocation(
             flow=flow,
             username=visitor.username,
@@ -224,10 +226,12 @@ def _family(message: Message, kind: int) -> int | None:
     return family
 
 
-def _families(message: Message) -> tuple[int, ...]:
+def _families(message: Message, knows_additional: bool) -> tuple[int, ...]:
     """RFC 8656 section 7.2: one, or IPv4 and IPv6 at once."""
     wanted = _family(message, Attribute.REQUESTED_ADDRESS_FAMILY)
-    additional = _family(message, Attribute.ADDITIONAL_ADDRESS_FAMILY)
+    additional = None
+    if knows_additional:
+        additional = _family(message, Attribute.ADDITIONAL_ADDRESS_FAMILY)
     if additional is None:
         return (4 if wanted is None else wanted,)
     if wanted is not None or additional == 4:

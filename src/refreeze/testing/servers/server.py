@@ -59,6 +59,8 @@ class FakeTurnServer:
     """Allocations a user, then 486."""
     capacity: int | None = field(default=None, kw_only=True)
     """Allocations in all, then 508."""
+    additional: bool = field(default=True, kw_only=True)
+    """False: ADDITIONAL-ADDRESS-FAMILY is left out without a word, as by coturn 4.6."""
     relays: bool = field(default=True, kw_only=True)
     """False: a STUN server, which answers 400 to TURN."""
     port: int = field(default=3478, kw_only=True)
@@ -87,6 +89,7 @@ class FakeTurnServer:
             max_lifetime=self.max_lifetime,
             quota=self.quota,
             capacity=self.capacity,
+            additional=self.additional,
         )
         gate = Gate(
             realm=self.realm,
