@@ -268,7 +268,7 @@ class ReleaseTests(RelayCase):
     def test_T34_cancelled_at_any_moment_nothing_stays_open_nor_allocated(self) -> None:
         for url in (URL, f"{URL}?transport=tcp"):
             self.use(url)
-            for step in range(0, 26):
+            for step in range(26):
                 _relay, lease, watcher = self.relay()
                 self.advance(step * DELAY / 3)
                 lease.release()
