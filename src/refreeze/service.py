@@ -551,7 +551,8 @@ class Daemon(Service):
             )
         if self.hub is not None:
             more["hub_links"] = len(self.hub.online)
-            more["hub_refused"] = self.hub.counters["refused"]
+            for counter in ("refused", "turned_away", "foreign_from"):
+                more[f"hub_{counter}"] = self.hub.counters[counter]
         if self.certificates is not None:
             more["certificate_days"] = round(self.certificates.days_left, 1)
         return more

@@ -1,7 +1,8 @@
 """`refreezectl pki`: a directory with a CA, and the certificates and keys of daemons.
 
 It needs no daemon. The files: ca.crt and ca.key, NAME.crt and NAME.key for every daemon; keys
-have mode 0600. As root they get the directory's owner, so that the daemon can read its own.
+have mode 0600. Made as root, those of daemons belong to the user that the daemon runs as, and
+the CA's key to root.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import pwd
 import re
 import sys
 import tempfile
@@ -29,6 +31,8 @@ from refreeze.ctl.options import UsageError
 from refreeze.names import is_name, name_of_uri
 
 DIRECTORY: Final = "/etc/refreeze/pki"
+USER: Final = "refreeze"
+"""Whom etc/systemd/refreeze.service runs the daemon as."""
 USAGE: Final = (
     "pki init [DIR] [--days N]   pki issue NAME [--host HOST ...] [--days N] [--dir DIR] [--force]"
     "   pki show [DIR | FILE]"
@@ -252,9 +256,10 @@ def _write_file(path: Path, content: bytes, mode: int, *, force: bool) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if os.geteuid() == 0:
-                owner = os.stat(path.parent)
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            if os.geteuid() == 0 and path.stem != "ca":
+                with suppress(KeyError):  # then the daemon runs as somebody else
+                    owner = pwd.getpwnam(USER)
+                    os.fchown(descriptor, owner.pw_uid, owner.pw_gid)
             os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
