@@ -42,7 +42,7 @@ class DoctorTests(SynchronousTestCase):
         self.assertEqual(final, {"servers": 1, "failed": 0})
         nat = next(record for record in records if record["part"] == "nat")
         self.assertEqual(nat["kind"], ["port-restricted"])
-        self.assertEqual(daemon.mux.ports, {})
+        self.assertEqual(daemon.ground.mux.ports, {})
         self.assertEqual(list(self.host._ports), [])
 
     def test_a_daemon_that_ends_says_so_to_who_waits(self) -> None:

@@ -14,6 +14,9 @@ from refreeze.sessions.settings import SessionSettings
 AT_RUN_TIME = ("watchdog", "storm")
 """Sections whose every number can change while the daemon runs."""
 
+AT_NEXT_GATHERING = ("servers", "gathering")
+"""Sections that are in force from every session's next gathering (rule 14)."""
+
 _ROLES = ("users", "groups", "others")
 
 
@@ -51,7 +54,7 @@ def _fixed(old: DaemonSettings, new: DaemonSettings) -> list[str]:
     for attribute in fields(DaemonSettings):
         part = attribute.name
         was, now = getattr(old, part), getattr(new, part)
-        if was == now or part == "sessions" or part in AT_RUN_TIME:
+        if was == now or part in ("sessions", *AT_RUN_TIME, *AT_NEXT_GATHERING):
             continue
         if not hasattr(was, "__attrs_attrs__"):
             names.append("network.ports" if part == "ports" else part)
@@ -74,6 +77,8 @@ def applied(old: DaemonSettings, new: DaemonSettings) -> DaemonSettings:
         sessions=new.sessions,
         watchdog=new.watchdog,
         storm=new.storm,
+        servers=new.servers,
+        gathering=new.gathering,
         control=evolve(old.control, **roles),
     )
 

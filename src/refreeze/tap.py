@@ -21,6 +21,7 @@ from twisted.python import usage
 from refreeze import demo
 from refreeze.config import ConfigError, DaemonSettings, load
 from refreeze.journal import Journal, has_descriptor, is_journal
+from refreeze.net.mdnsgroup import SystemLinks
 from refreeze.net.netlink import AddressMonitor
 from refreeze.net.scheduler import system_boottime
 from refreeze.net.udp import UdpPortFactory
@@ -154,6 +155,7 @@ def makeService(options: Options) -> IService:
         wall=time.time,
         boottime=system_boottime,
         on_address_change=addresses.on_change,
+        mdns_links=SystemLinks(reactor),
         inherited=inherited_sockets(os.environ, initial_environment()),
         set_log_level=None if journal is None else journal.set_level,
     )

@@ -75,6 +75,7 @@ class FakeRelay:
     problem: ServerProblem | None = None
     mapped: Address | None = ("203.0.113.5", 4444)
     rtt: float | None = 0.02
+    leaving: list[Address] = field(factory=list)
     verified: int = 0
 
     def verify(self) -> None:
@@ -102,9 +103,13 @@ class Watcher:
 
     came: int = 0
     gone: list[Address] = field(factory=list)
+    leaving: list[Address] = field(factory=list)
 
     def paths_came(self) -> None:
         self.came += 1
+
+    def bases_leaving(self, bases: Sequence[Address]) -> None:
+        self.leaving += bases
 
     def bases_gone(self, bases: Sequence[Address]) -> None:
         self.gone += bases
@@ -148,7 +153,7 @@ class Machine:
             pool=self.pool,
             lease=self.pool.lease(peer),
             reflexive=self.reflexive,
-            servers=urls,
+            servers=lambda: urls,
             preferred=list,
             relays=relays,
         )

@@ -220,6 +220,12 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.watcher.came, 1)
         self.assertEqual(self.heard.of("relay"), [])
 
+    def test_one_with_a_successor_is_left_by_a_restart_T30(self) -> None:
+        self.gatherer.gather("u", self.heard).finish()
+        self.relay.leaving = [RELAYED]
+        self.settle(("203.0.113.10", 50001))
+        self.assertEqual((self.watcher.leaving, self.watcher.came), ([RELAYED], 0))
+
     def test_one_that_is_lost_is_a_base_that_is_gone(self) -> None:
         self.gatherer.relay_lost(self.relay, [RELAYED], "437")
         self.assertEqual(self.watcher.gone, [RELAYED])
@@ -266,6 +272,16 @@ class PolicyTests(SynchronousTestCase):
         _machine, heard = self.gather(GatherSettings(policy="nohost"))
         self.assertEqual({each.type.value for each in heard.signaled}, {"srflx", "relay"})
         self.assertEqual({each.related for each in heard.signaled}, {None})
+
+    def test_names_of_ours_stand_for_local_addresses(self) -> None:
+        machine, heard = Machine(), Heard()
+        gatherer = machine.gatherer(URL, settings=GatherSettings(mdns=True))
+        gatherer.names = lambda host: f"{host.replace('.', '-')}.local"
+        gatherer.gather("u", heard)
+        machine.answer(next(iter(machine.mux.ports)), MAPPED)
+        self.assertEqual(heard.signaled[0].address[0], "10-0-0-1.local")
+        self.assertEqual(heard.found[0].address[0], "10.0.0.1")
+        self.assertEqual(heard.signaled[1].related, None)
 
     def test_hidden_related_addresses_are_told_to_nobody_rule_16(self) -> None:
         _machine, heard = self.gather(GatherSettings(hide_related=True))

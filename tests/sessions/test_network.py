@@ -97,9 +97,9 @@ class LocalNetworkTests(SynchronousTestCase):
         scene = self.scene()
         scene.flow(10.0)
         daemon = scene.running["alice"]
-        opened = len(daemon.mux.ports)
+        opened = len(daemon.ground.mux.ports)
         for _ in range(5):
             daemon.supervisor.close("demo", "test")
             daemon.supervisor.add(daemon.make_session("demo", daemon.settings.sessions["demo"]))
             scene.advance(1.0)
-        self.assertEqual(len(daemon.mux.ports), opened)
+        self.assertEqual(len(daemon.ground.mux.ports), opened)

@@ -64,7 +64,7 @@ def _arrivals(scene: Scene, name: str, data: list[LogEntry]) -> Iterator[str]:
     sessions = scene.sessions[name]
     received = sum(session.forward.counters.received for session in sessions)
     dropped = sum(session.protect.counters.received_dropped.total() for session in sessions)
-    muxes = [daemon.mux.counters for daemon in scene.lives[name]]
+    muxes = [daemon.ground.mux.counters for daemon in scene.lives[name]]
     unowned = sum(each.unowned + each.flooded + each.malformed for each in muxes)
     if arrived != received + dropped + unowned:
         yield (
@@ -94,8 +94,8 @@ def leaks(scene: Scene) -> list[str]:
 def _leaks_of(daemon: Daemon) -> Iterator[str]:
     if not daemon.supervisor.totals().balanced():
         yield f"rounds do not add up: {daemon.supervisor.totals()}"
-    if daemon.mux.counters.owner_errors:
-        yield f"{daemon.mux.counters.owner_errors} errors of owners"
+    if daemon.ground.mux.counters.owner_errors:
+        yield f"{daemon.ground.mux.counters.owner_errors} errors of owners"
     if daemon.supervisor.sessions:
         return  # it was killed; nothing of it runs any more
     if daemon.supervisor.totals().pending:
@@ -103,6 +103,8 @@ def _leaks_of(daemon: Daemon) -> Iterator[str]:
     storm = daemon.supervisor.storm.snapshot()
     if storm.pending or storm.queued:
         yield f"the budget of restarts leaks: {storm}"
-    held = Counter({"ufrags": len(daemon.mux._ufrags), "5-tuples": len(daemon.mux._tuples)})
+    held = Counter(
+        {"ufrags": len(daemon.ground.mux._ufrags), "5-tuples": len(daemon.ground.mux._tuples)}
+    )
     if held.total():
         yield f"the mux still has {dict(held)}"

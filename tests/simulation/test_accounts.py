@@ -74,5 +74,5 @@ class AccountsTests(SynchronousTestCase):
         transport = self.session(scene, "bob").connection.iceTransport
         found = self.finish(scene)
         self.assertEqual(found, [])
-        daemon.mux.register("left", transport)
+        daemon.ground.mux.register("left", transport)
         self.assertTrue(any("mux still has" in line for line in leaks(scene)))

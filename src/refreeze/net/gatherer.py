@@ -196,10 +196,13 @@ class SessionGatherer:
     pool: SocketPool
     lease: Lease
     reflexive: Reflexive
-    servers: Sequence[ServerUrl]
+    servers: Callable[[], Sequence[ServerUrl]]
+    """As they are configured now."""
     preferred: Callable[[], Sequence[str]]
     """Local hosts that the kernel would use first."""
     relays: Relays | None = None
+    names: Callable[[str], str] | None = None
+    """The ``.local`` name under which a local host answers to multicast DNS."""
     watcher: GatherWatcher | None = None
     problems: dict[str, ServerProblem] = field(factory=dict, init=False)
     """Why a URL gave nothing the last time; a URL that gave something has none."""
@@ -211,7 +214,7 @@ class SessionGatherer:
     def reflecting(self) -> list[ServerUrl]:
         """The URLs that can tell a mapped address, each server once."""
         seen: dict[tuple[str, int], ServerUrl] = {}
-        for url in self.servers:
+        for url in self.servers():
             if url.reflects:
                 seen.setdefault((url.host, url.port), url)
         return list(seen.values())
@@ -256,6 +259,9 @@ class SessionGatherer:
 
     def signaled(self, candidate: Candidate) -> Candidate:
         """*candidate* as the peer may know it."""
+        if self.settings.mdns and self.names is not None and candidate.type is CandidateType.HOST:
+            host, port = candidate.address
+            return evolve(candidate, address=(self.names(host), port))
         if candidate.related is not None and self.settings.hides:
             return evolve(candidate, related=None)
         return candidate
@@ -266,11 +272,13 @@ class SessionGatherer:
         """It has ports, or its attempt failed."""
         if relay.ports:
             self.problems.pop(str(relay.url), None)
-        gathering = self._gathering
-        if gathering is not None:
-            gathering.relay_settled(relay)
-        elif relay.ports and self.watcher is not None:
-            self.watcher.paths_came()
+        watcher = self.watcher
+        if relay.leaving and watcher is not None:
+            watcher.bases_leaving(relay.leaving)
+        elif self._gathering is None and relay.ports and watcher is not None:
+            watcher.paths_came()
+        if self._gathering is not None:
+            self._gathering.relay_settled(relay)
 
     def relay_lost(self, relay: Relay, bases: Sequence[Address], reason: str) -> None:
         """Its ports are gone; it tries to come back by itself."""
@@ -298,7 +306,7 @@ class SessionGatherer:
 
     def reports(self) -> list[ServerReport]:
         """What became of every URL in the latest gathering."""
-        return [self._report_of(url) for url in self.servers]
+        return [self._report_of(url) for url in self.servers()]
 
     def _report_of(self, url: ServerUrl) -> ServerReport:
         name = str(url)

@@ -33,6 +33,11 @@ class Relay(Protocol):
         ...
 
     @property
+    def leaving(self) -> Sequence[Address]:
+        """Bases that have a successor, and go when nobody needs them any more."""
+        ...
+
+    @property
     def mapped(self) -> Address | None:
         """How the server sees our end of the allocation."""
         ...
@@ -94,13 +99,15 @@ class GatherSettings:
     external: dict[str, str] = field(factory=dict, validator=_check_external)
     hide_related: bool = False
     share_allocations: bool = True
+    resolve_mdns: bool = True
+    """``.local`` names of the peer's candidates are asked for on our links."""
     mdns: bool = False
     """Host candidates have ``.local`` names of ours instead of addresses."""
 
     @property
     def hides(self) -> bool:
         """Whether no candidate tells what is behind it."""
-        return self.hide_related or self.policy != "all"
+        return self.hide_related or self.mdns or self.policy != "all"
 
 
 class GatherReceiver(Protocol):
@@ -194,6 +201,10 @@ class GatherWatcher(Protocol):
 
     def paths_came(self) -> None:
         """There is more to offer than the last generation had: a relay is there (again)."""
+        ...
+
+    def bases_leaving(self, bases: Sequence[Address]) -> None:
+        """These go soon, and others are there in their place: a path over one moves."""
         ...
 
     def bases_gone(self, bases: Sequence[Address]) -> None:

@@ -51,6 +51,8 @@ class LocalNetwork:
     clock: IReactorTime
     forget: Callable[[Address], None] = lambda base: None
     """Told of every base that is gone."""
+    looked: Callable[[], None] = lambda: None
+    """Told after every look, when sockets are in step."""
     _look: IDelayedCall | None = field(default=None, init=False)
     _looked_at: float = field(default=-inf, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -90,6 +92,7 @@ class LocalNetwork:
             self.sessions.network_available(bool(hosts))
         if came or lost:
             self._tell(bool(came), lost)
+        self.looked()
 
     def _report(self, came: list[str], gone: list[str], lost: list[Address]) -> None:
         fields: dict[str, Any] = {"why": "addresses" if came or gone else "sockets"}

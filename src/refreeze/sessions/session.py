@@ -359,6 +359,13 @@ class Session:
         self.policy.network(change, self._now())
         self._settle()
 
+    def bases_leaving(self, bases: Sequence[Address]) -> None:
+        """A path over one of these restarts while it still carries (T30)."""
+        route = self.connection.iceTransport.transport.route
+        if route is not None and route.base in bases:
+            self.policy.network("major", self._now())
+            self._settle()
+
     def bases_gone(self, bases: Sequence[Address]) -> None:
         """Addresses, sockets or relays went away; a path over one of them is lost."""
         transport = self.connection.iceTransport

@@ -7,6 +7,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
+from weakref import WeakSet
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -319,14 +320,24 @@ class FakePortFactory:
     """The :class:`~refreeze.net.port.PortFactory` of one host."""
 
     host: FakeHost
+    _opened: WeakSet[FakePort] = field(factory=WeakSet, init=False)
 
     def open_udp(self, host: str, port: int = 0) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`."""
-        return self.host.open(host, port)
+        opened = self.host.open(host, port)
+        self._opened.add(opened)
+        return opened
 
     def open_unix(self, path: str) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`; no file is made."""
-        return self.host.open_path(path)
+        opened = self.host.open_path(path)
+        self._opened.add(opened)
+        return opened
+
+    def close_all(self) -> None:
+        """What the kernel does when the process that opened them ends."""
+        for port in list(self._opened):
+            port.close()
 
     def local_hosts(self) -> Sequence[tuple[str, str]]:
         """See :class:`~refreeze.net.port.PortFactory`."""

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from refreeze.config import DaemonSettings
 from refreeze.service import Daemon, Process
-from refreeze.testing.hosts import FakeHost
+from refreeze.testing.hosts import FakeHost, FakePortFactory
 from refreeze.testing.links import LinkSettings
 from refreeze.testing.log import DatagramLog
 from refreeze.testing.network import FakeNetwork
@@ -62,7 +62,7 @@ class VirtualWorld:
             process = self.processes[host.name] = Process(
                 reactor=reactor,
                 random=self.random.child(f"process/{host.name}/{self._lives}"),
-                ports=host.factory,
+                ports=FakePortFactory(host),
                 wall=reactor.wall,
                 boottime=reactor.boottime,
                 on_address_change=host.on_address_change,
@@ -98,11 +98,9 @@ class VirtualWorld:
         process = self.processes.pop(host.name)
         for daemon in [each for each in self.daemons if each.process is process]:
             self.daemons.remove(daemon)
-            for port in list(daemon.mux.ports.values()):
-                port.close()
-            for session in daemon.supervisor.sessions.values():
-                session.forward.stop()
             daemon.store.close()
+        assert isinstance(process.ports, FakePortFactory)
+        process.ports.close_all()
         host.forget_watchers()
         process.reactor.kill()
 

@@ -1,38 +1,28 @@
-"""The one composition root: a process of any number of daemons, none of which is global."""
+"""One daemon: its network, its sessions, its hub and its control port, put together."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
 from attrs import asdict, define, evolve, field
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from refreeze import __version__
-from refreeze.basics import Address, Randomness
+from refreeze.basics import Address
 from refreeze.config import ConfigError, DaemonSettings, check_session, session_settings
 from refreeze.control import Commands, ControlServer, EventLog
-from refreeze.ice import PROFILES, CheckBucket
+from refreeze.ice import PROFILES
 from refreeze.metrics import exposition, site
-from refreeze.net.doctor import Doctor
-from refreeze.net.faults import FaultyPortFactory
-from refreeze.net.gatherer import SessionGatherer
-from refreeze.net.interfaces import choose_hosts, present_hosts
-from refreeze.net.mux import Mux
-from refreeze.net.pool import SocketPool
-from refreeze.net.port import PortFactory
-from refreeze.net.reflexive import Reflexive
-from refreeze.net.resolve import Resolver
-from refreeze.net.scheduler import Scheduler
-from refreeze.peer import PeerEnvironment, RTCCertificate
+from refreeze.peer import PeerEnvironment
 from refreeze.reloading import Changes, applied, compare, with_setting
+from refreeze.service.ground import Ground
+from refreeze.service.process import Process
 from refreeze.sessions.forward import Forward, ForwardError, parse_place
 from refreeze.sessions.identity import SessionIdentity
 from refreeze.sessions.network import LocalNetwork
@@ -54,41 +44,9 @@ from refreeze.watchdog import Policy, Storm
 
 Emit = Callable[[str, dict[str, Any]], None]
 
-_ANYWHERE = ("192.0.2.1", "2001:db8::1")
-"""Addresses that are nobody's (RFC 5737, RFC 3849): the way there is the default route."""
-
 
 def _stop(service: Any) -> Any:
     return service.stopService()
-
-
-@define(eq=False, repr=False, kw_only=True)
-class Process:
-    """What all daemons of a process share, and nothing that one of them could change."""
-
-    reactor: Any
-    random: Randomness
-    ports: PortFactory
-    wall: Callable[[], float]
-    boottime: Callable[[], float] | None = None
-    set_log_level: Callable[[str], None] | None = None
-    """Takes a name of twisted.logger.LogLevel; None: the log is not ours."""
-    inherited: Sequence[socket.socket] = ()
-    """Sockets that the service manager opened for us."""
-    on_address_change: Callable[[Callable[[], None]], None] | None = None
-    """Calls back whenever this machine's addresses may have changed; None: nobody knows."""
-    scheduler: Scheduler = field(init=False)
-    certificate: RTCCertificate = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        clock: IReactorTime = self.reactor
-        self.scheduler = Scheduler(clock, boottime=self.boottime)
-        wall = datetime.fromtimestamp(self.wall(), UTC)
-        self.certificate = RTCCertificate.generate(wall)
-
-    def queue_task(self, task: Callable[[], None]) -> None:
-        """Run *task* in a turn of its own."""
-        self.reactor.callLater(0, task)
 
 
 @define(eq=False, repr=False, kw_only=True, slots=False)
@@ -101,11 +59,7 @@ class Daemon(Service):
     """Reads the configuration file again; ConfigError when it is wrong."""
     listeners: list[Emit] = field(factory=list)
     """Told of every event: topic and fields."""
-    mux: Mux = field(init=False)
-    pool: SocketPool = field(init=False)
-    resolver: Resolver = field(init=False)
-    reflexive: Reflexive = field(init=False)
-    doctor: Doctor = field(init=False)
+    ground: Ground = field(init=False)
     supervisor: Supervisor = field(init=False)
     network: LocalNetwork = field(init=False)
     link: HubLink | None = field(default=None, init=False)
@@ -115,8 +69,6 @@ class Daemon(Service):
     control_signaling: ControlSignaling = field(init=False)
     _control: ControlServer | None = field(default=None, init=False)
     _metrics: Any = field(default=None, init=False)
-    _bucket: CheckBucket = field(init=False)
-    _faults: FaultyPortFactory | None = field(default=None, init=False)
     store: Store = field(init=False)
     _running: dict[str, SessionSettings] = field(factory=dict, init=False)
     """What every session that was made goes by."""
@@ -126,35 +78,10 @@ class Daemon(Service):
 
     def __attrs_post_init__(self) -> None:
         process, settings = self.process, self.settings
-        factory = process.ports
-        if settings.faults:
-            self._faults = FaultyPortFactory(factory, process.scheduler.now)
-            factory = self._faults
-        strict = settings.ice.strict_pacing
-        self._bucket = CheckBucket.strict() if strict else CheckBucket()
         state = settings.state_dir
         path = None if state is None else os.path.join(state, "refreeze.db")
         self.store = Store(path, self._state_lost)
-        self.mux = Mux(process.scheduler.now)
-        self.pool = SocketPool(factory, self.mux, self._hosts(), settings.ports)
-        self.resolver = Resolver(names=process.reactor.nameResolver, clock=process.reactor)
-        self.reflexive = Reflexive(
-            mux=self.mux,
-            scheduler=process.scheduler,
-            random=process.random,
-            resolver=self.resolver,
-            bucket=self._bucket,
-        )
-        self.doctor = Doctor(
-            hosts=self._hosts,
-            preferred=self._preferred,
-            servers=lambda: self.settings.servers,
-            factory=process.ports,
-            scheduler=process.scheduler,
-            clock=process.reactor,
-            random=process.random,
-            resolver=self.resolver,
-        )
+        self.ground = Ground(process=process, settings=lambda: self.settings)
         self.control_signaling = ControlSignaling(
             name=settings.name,
             clock=process.reactor,
@@ -174,23 +101,24 @@ class Daemon(Service):
             more_status=self._more_status,
             remember=self._remember,
             change_setting=self._set,
-            examine_network=self.doctor.examine,
+            examine_network=self.ground.doctor.examine,
             end=self._end,
             look=self._look_at_network,
             drop_path=self._drop_path if settings.faults else None,
         )
         self.network = LocalNetwork(
-            pool=self.pool,
-            hosts=self._hosts,
+            pool=self.ground.pool,
+            hosts=self.ground.hosts,
             sessions=self.supervisor,
             emit=self.emit,
             clock=process.reactor,
-            forget=self.reflexive.forget,
+            forget=self.ground.base_gone,
+            looked=self.ground.looked,
         )
         if process.on_address_change is not None:
             process.on_address_change(self.network.hint)
         process.scheduler.on_clock_jump(self.supervisor.clock_jumped)
-        self.mux.on_port_broken(self._port_broken)
+        self.ground.mux.on_port_broken(self._port_broken)
 
     def emit(self, topic: str, fields: dict[str, Any]) -> None:
         """Tell every listener; none of them can stop another."""
@@ -214,7 +142,7 @@ class Daemon(Service):
         if self.settings.hub.connect is not None:
             self.link = self._make_link(self.settings.hub.connect)
             self._start(self.link)
-        self.supervisor.network_up = bool(self.pool.hosts)
+        self.supervisor.network_up = bool(self.ground.pool.hosts)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
         self._restore_sessions()
@@ -237,9 +165,8 @@ class Daemon(Service):
         """The watchdog first, then bye to the peers, then the links, then the sockets."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         self.network.stop()
-        self.doctor.stop()
         self.supervisor.stop()
-        stopping: list[Any] = []
+        stopping: list[Any] = [self.ground.stop()]
         if self._control is not None:
             stopping.append(Deferred.fromCoroutine(self._control.stop()))
         if self._metrics is not None:
@@ -253,7 +180,7 @@ class Daemon(Service):
         return bool(self.running) and (self.link is None or self.link.up)
 
     def _release(self) -> None:
-        self.pool.close()
+        self.ground.close()
         self.store.close()
 
     def _port_broken(self, base: Address, reason: str) -> None:
@@ -263,11 +190,6 @@ class Daemon(Service):
 
     def _look_at_network(self) -> None:
         self.network.hint()
-
-    def _hosts(self) -> Sequence[str]:
-        """The local addresses to use, as they are now."""
-        found = self.process.ports.local_hosts()
-        return present_hosts(choose_hosts(self.settings.addresses, found), found)
 
     def _make_control(self) -> ControlServer:
         places = self.settings.control
@@ -351,7 +273,7 @@ class Daemon(Service):
             path_send=lambda payloads: 0,
             now=process.scheduler.now,
         )
-        gatherer = self._gatherer(settings)
+        gatherer = self.ground.gatherer(settings.peer, name)
         session = Session(
             identity=SessionIdentity(
                 name=name,
@@ -361,14 +283,15 @@ class Daemon(Service):
                 epoch=self._next_epoch(name),
             ),
             environment=PeerEnvironment(
-                mux=self.mux,
+                mux=self.ground.mux,
                 scheduler=process.scheduler,
                 random=process.random,
-                bucket=self._bucket,
+                bucket=self.ground.bucket,
                 queue_task=process.queue_task,
                 settings=ice,
                 certificate=process.certificate,
                 gatherer=gatherer,
+                resolve_mdns=self.ground.resolve_mdns,
             ),
             signaling=signaling,
             policy=Policy(
@@ -386,22 +309,6 @@ class Daemon(Service):
         )
         self._running[name] = settings
         return session
-
-    def _gatherer(self, settings: SessionSettings) -> SessionGatherer:
-        urls = [url for server in self.settings.servers.values() for url in server.parsed]
-        return SessionGatherer(
-            settings=self.settings.gathering,
-            pool=self.pool,
-            lease=self.pool.lease(settings.peer),
-            reflexive=self.reflexive,
-            servers=urls,
-            preferred=self._preferred,
-        )
-
-    def _preferred(self) -> list[str]:
-        """Where the kernel would send from, towards anywhere."""
-        chosen = (self.process.ports.source_host(remote) for remote in _ANYWHERE)
-        return [host for host in chosen if host is not None]
 
     def _remember(self, name: str, options: dict[str, str] | None) -> None:
         if options is None:
@@ -513,6 +420,9 @@ class Daemon(Service):
                 session.policy.change_settings(settings.watchdog)
         if settings.storm != old.storm:
             self.supervisor.storm.change_settings(settings.storm)
+        if (settings.servers, settings.gathering) != (old.servers, old.gathering):
+            sessions = self.supervisor.sessions.values()
+            self.ground.reconfigure(session.gatherer for session in sessions)
         if self._control is not None:
             self._control.access = settings.control.access()
         self.supervisor.settings_changed()
@@ -568,13 +478,11 @@ class Daemon(Service):
 
     def _drop_path(self, session: Session, what: str, seconds: float) -> int:
         """Lose packets of the session's 5-tuples in our ports, both ways."""
-        assert self._faults is not None
         transport = session.connection.iceTransport.transport
         until = self.process.scheduler.now() + (0.0 if what == "clear" else seconds)
         tuples = transport.tuples()
         if what == "path":
             route = transport.route
             tuples = set() if route is None else {(route.base, route.remote_address)}
-        for base, remote in tuples:
-            self._faults.drop(base, remote, until)
+        self.ground.drop(tuples, until)
         return len(tuples)

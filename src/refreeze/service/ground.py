@@ -1,0 +1,215 @@
+"""What one daemon has of the network: sockets, relays, names, and what its servers say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred
+
+from refreeze.basics import Address
+from refreeze.config import DaemonSettings
+from refreeze.ice import CheckBucket
+from refreeze.net.doctor import Doctor
+from refreeze.net.faults import FaultyPortFactory
+from refreeze.net.gatherer import SessionGatherer
+from refreeze.net.interfaces import choose_hosts, present_hosts
+from refreeze.net.mdns import MdnsResolver
+from refreeze.net.mdnsgroup import MdnsGroup
+from refreeze.net.mdnsresponder import MdnsResponder
+from refreeze.net.mux import Mux
+from refreeze.net.opener import ChannelOpener
+from refreeze.net.pool import SocketPool
+from refreeze.net.port import PortFactory
+from refreeze.net.reflexive import Reflexive
+from refreeze.net.relayattempt import RelayTools
+from refreeze.net.relayrelease import Releases
+from refreeze.net.relays import RelayPool
+from refreeze.net.relaysettings import RelaySettings
+from refreeze.net.resolve import Resolver
+from refreeze.net.servers import ServerUrl
+from refreeze.peer.named import ResolveName
+from refreeze.service.process import Process
+from refreeze.turn import TurnSettings
+
+_ANYWHERE: Final = ("192.0.2.1", "2001:db8::1")
+"""Addresses that are nobody's (RFC 5737, RFC 3849): the way there is the default route."""
+
+
+@define(eq=False, repr=False, kw_only=True)
+class Ground:
+    """I compose the network floor of one daemon, and make every session's gatherer."""
+
+    process: Process
+    settings: Callable[[], DaemonSettings]
+    """As they are now."""
+    bucket: CheckBucket = field(init=False)
+    mux: Mux = field(init=False)
+    pool: SocketPool = field(init=False)
+    resolver: Resolver = field(init=False)
+    reflexive: Reflexive = field(init=False)
+    relays: RelayPool = field(init=False)
+    doctor: Doctor = field(init=False)
+    faults: FaultyPortFactory | None = field(default=None, init=False)
+    _mdns: MdnsResolver | None = field(default=None, init=False)
+    _responder: MdnsResponder | None = field(default=None, init=False)
+    _published: dict[str, str] = field(factory=dict, init=False)
+    """Our own names by the local host behind each."""
+
+    def __attrs_post_init__(self) -> None:
+        process, settings = self.process, self.settings()
+        scheduler = process.scheduler
+        factory = process.ports
+        if settings.faults:
+            factory = self.faults = FaultyPortFactory(factory, scheduler.now)
+        strict = settings.ice.strict_pacing
+        self.bucket = CheckBucket.strict() if strict else CheckBucket()
+        self.mux = Mux(scheduler.now)
+        self.pool = SocketPool(factory, self.mux, self.hosts(), settings.ports)
+        self.resolver = Resolver(names=process.reactor.nameResolver, clock=process.reactor)
+        self.reflexive = Reflexive(
+            mux=self.mux,
+            scheduler=scheduler,
+            random=process.random,
+            resolver=self.resolver,
+            bucket=self.bucket,
+        )
+        self.relays = self._make_relays(factory)
+        self.doctor = Doctor(
+            hosts=self.hosts,
+            preferred=self.preferred,
+            servers=lambda: self.settings().servers,
+            factory=process.ports,
+            scheduler=scheduler,
+            clock=process.reactor,
+            random=process.random,
+            resolver=self.resolver,
+        )
+        self._make_mdns()
+
+    def _make_relays(self, factory: PortFactory) -> RelayPool:
+        process = self.process
+        tools = RelayTools(
+            opener=ChannelOpener(
+                reactor=process.reactor,
+                ports=factory,
+                scheduler=process.scheduler,
+                hosts=lambda: self.pool.hosts,
+            ),
+            resolver=self.resolver,
+            scheduler=process.scheduler,
+            random=process.random,
+            releases=Releases(),
+            settings=RelaySettings(share_allocations=self.settings().gathering.share_allocations),
+            turn=TurnSettings(),
+        )
+        return RelayPool(
+            tools=tools,
+            mux=self.mux,
+            wall=process.wall,
+            servers=lambda: self.settings().servers,
+        )
+
+    def _make_mdns(self) -> None:
+        process, wanted = self.process, self.settings().gathering
+        if process.mdns_links is None:
+            return
+        group = MdnsGroup(opener=process.mdns_links, hosts=self._links, clock=process.reactor)
+        if wanted.resolve_mdns:
+            self._mdns = MdnsResolver(group=group, clock=process.reactor)
+        if wanted.mdns:
+            self._responder = MdnsResponder(
+                group=group, clock=process.reactor, random=process.random
+            )
+
+    # Addresses
+
+    def hosts(self) -> Sequence[str]:
+        """The local addresses to use, as they are now."""
+        found = self.process.ports.local_hosts()
+        return present_hosts(choose_hosts(self.settings().addresses, found), found)
+
+    def preferred(self) -> list[str]:
+        """Where the kernel would send from, towards anywhere."""
+        chosen = (self.process.ports.source_host(remote) for remote in _ANYWHERE)
+        return [host for host in chosen if host is not None]
+
+    def _links(self) -> list[tuple[str, str]]:
+        hosts = self.hosts()
+        return [found for found in self.process.ports.local_hosts() if found[1] in hosts]
+
+    # For sessions
+
+    @property
+    def resolve_mdns(self) -> ResolveName | None:
+        """Resolves ``.local`` names; None where nobody does."""
+        return None if self._mdns is None else self._mdns.resolve
+
+    def gatherer(self, peer: str, session: str) -> SessionGatherer:
+        """One session's, with sockets and relays of its own; PoolError without any socket."""
+        gatherer = SessionGatherer(
+            settings=self.settings().gathering,
+            pool=self.pool,
+            lease=self.pool.lease(peer),
+            reflexive=self.reflexive,
+            servers=self._urls,
+            preferred=self.preferred,
+            names=None if self._responder is None else self._name_of,
+        )
+        gatherer.relays = self.relays.lease(peer=peer, session=session, listener=gatherer)
+        return gatherer
+
+    def _urls(self) -> list[ServerUrl]:
+        return [url for server in self.settings().servers.values() for url in server.parsed]
+
+    def _name_of(self, host: str) -> str:
+        assert self._responder is not None
+        name = self._published.get(host)
+        if name is None or name not in self._responder.published:
+            name = self._published[host] = self._responder.publish([host])
+        return name
+
+    # Changes
+
+    def reconfigure(self, gatherers: Iterable[SessionGatherer]) -> None:
+        """Servers and gathering changed: in force from everybody's next gathering (rule 14)."""
+        wanted = self.settings().gathering
+        self.relays.tools = evolve(
+            self.relays.tools,
+            settings=evolve(self.relays.tools.settings, share_allocations=wanted.share_allocations),
+        )
+        for gatherer in gatherers:
+            gatherer.settings = wanted
+
+    def base_gone(self, base: Address) -> None:
+        """What was known of that socket is no longer true."""
+        self.reflexive.forget(base)
+        name = self._published.pop(base[0], None)
+        if name is not None and self._responder is not None:
+            self._responder.withdraw(name)
+
+    def looked(self) -> None:
+        """The local addresses may be others than they were."""
+        self.relays.look()
+
+    def drop(self, tuples: Iterable[tuple[Address, Address]], until: float) -> None:
+        """Lose the packets of those 5-tuples in our ports, both ways, until then."""
+        assert self.faults is not None
+        for base, remote in tuples:
+            self.faults.drop(base, remote, until)
+
+    # The end
+
+    def stop(self) -> Deferred[None]:
+        """Say goodbye to servers and links; fires after two seconds at most."""
+        self.doctor.stop()
+        if self._mdns is not None:
+            self._mdns.stop()
+        if self._responder is not None:
+            self._responder.stop()
+        return self.relays.close()
+
+    def close(self) -> None:
+        """Close every socket."""
+        self.pool.close()

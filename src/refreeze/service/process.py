@@ -1,0 +1,48 @@
+"""What belongs to the process and not to one of its daemons."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+
+from refreeze.basics import Randomness
+from refreeze.net.mdnsgroup import LinkOpener
+from refreeze.net.port import PortFactory
+from refreeze.net.scheduler import Scheduler
+from refreeze.peer import RTCCertificate
+
+
+@define(eq=False, repr=False, kw_only=True)
+class Process:
+    """What all daemons of a process share, and nothing that one of them could change."""
+
+    reactor: Any
+    random: Randomness
+    ports: PortFactory
+    wall: Callable[[], float]
+    boottime: Callable[[], float] | None = None
+    set_log_level: Callable[[str], None] | None = None
+    """Takes a name of twisted.logger.LogLevel; None: the log is not ours."""
+    inherited: Sequence[socket.socket] = ()
+    """Sockets that the service manager opened for us."""
+    on_address_change: Callable[[Callable[[], None]], None] | None = None
+    """Calls back whenever this machine's addresses may have changed; None: nobody knows."""
+    mdns_links: LinkOpener | None = None
+    """Opens sockets for multicast DNS; None: there is none of it."""
+    scheduler: Scheduler = field(init=False)
+    certificate: RTCCertificate = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        clock: IReactorTime = self.reactor
+        self.scheduler = Scheduler(clock, boottime=self.boottime)
+        wall = datetime.fromtimestamp(self.wall(), UTC)
+        self.certificate = RTCCertificate.generate(wall)
+
+    def queue_task(self, task: Callable[[], None]) -> None:
+        """Run *task* in a turn of its own."""
+        self.reactor.callLater(0, task)
