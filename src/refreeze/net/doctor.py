@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, 
 from typing import Any, Final, Protocol
 
 from attrs import define, evolve, field, frozen
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -80,7 +80,7 @@ class Doctor:
     clock: IReactorTime
     random: Randomness
     resolver: Resolver
-    allocations: AllocationCheck | None = None
+    allocations: AllocationCheck
     _running: Deferred[Findings] | None = field(default=None, init=False)
     _waiters: list[Deferred[Findings]] = field(factory=list, init=False)
 
@@ -96,14 +96,21 @@ class Doctor:
         return waiter
 
     def stop(self) -> None:
-        """End what runs: its sockets are closed, and who waits is told. Idempotent."""
-        if self._running is not None:
-            self._running.cancel()
+        """End what runs, and tell who waits. What a server gave goes on being given back."""
+        running, waiters = self._running, self._take_waiters()
+        if running is not None:
+            running.cancel()
+        for waiter in waiters:
+            waiter.errback(CancelledError())
+
+    def _take_waiters(self) -> list[Deferred[Findings]]:
+        taken, self._waiters = self._waiters, []
+        return taken
 
     def _over(self, outcome: Findings | Failure) -> None:
+        """Once :meth:`stop` took the waiters, how it ended is nobody's business."""
         self._running = None
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+        for waiter in self._take_waiters():
             if isinstance(outcome, Failure):
                 waiter.errback(outcome)
             else:
@@ -203,12 +210,10 @@ class _Examination:
     # TURN
 
     async def _allocate(self, targets: Sequence[Target]) -> None:
-        check = self.doctor.allocations
-        if check is not None:
-            await together(self._ask(check, target) for target in targets[:MAX_ASKED])
+        await together(self._ask(target) for target in targets[:MAX_ASKED])
 
-    async def _ask(self, check: AllocationCheck, target: Target) -> None:
-        self._answers.append(await check.check(target))
+    async def _ask(self, target: Target) -> None:
+        self._answers.append(await self.doctor.allocations.check(target))
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -66,7 +66,7 @@ class Answer:
         if self.software is not None:
             record["software"] = self.software
         if problem is not None:
-            record["why"] = problem.text
+            record["why"] = problem.text.removeprefix(f"{self.url}: ")
         return record
 
 

@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import (
     ConnectBindError,
     ConnectError,
+    ConnectingCancelledError,
     ConnectionRefusedError,
     NoRouteError,
     TCPTimedOutError,
     TimeoutError,
 )
 from twisted.internet.protocol import Factory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from refreeze.basics import Address, is_ipv6
@@ -96,11 +98,15 @@ class ChannelOpener:
         kind = TCP6ClientEndpoint if is_ipv6(server[0]) else TCP4ClientEndpoint
         seconds = self.settings.connect_seconds
         endpoint: Any = kind(self.reactor, *server, timeout=seconds, bindAddress=(source, 0))
-        if verifying is not None:
-            endpoint = wrapClientTLS(verifying, endpoint)
         channel = StreamChannel(server, self.settings, self.scheduler, verifying)
+        factory: Any = _OneProtocol(channel)
+        if verifying is not None:
+            # Twisted's wrapClientTLS would let the global reactor flush what is written.
+            factory = TLSMemoryBIOFactory(verifying, True, factory, clock=self.reactor)
         try:
-            await endpoint.connect(_OneProtocol(channel))
+            await endpoint.connect(factory)
+        except ConnectingCancelledError:
+            raise CancelledError from None
         except ConnectError as error:
             raise _connect_error(error) from None
         await channel.ready.addTimeout(

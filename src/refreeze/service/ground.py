@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from refreeze.basics import Address
 from refreeze.config import DaemonSettings
 from refreeze.ice import CheckBucket
+from refreeze.net.allocating import AllocationChecks
 from refreeze.net.doctor import Doctor
 from refreeze.net.faults import FaultyPortFactory
 from refreeze.net.gatherer import SessionGatherer
@@ -85,6 +86,7 @@ class Ground:
             clock=process.reactor,
             random=process.random,
             resolver=self.resolver,
+            allocations=AllocationChecks(tools=self.relays.tools, wall=process.wall),
         )
         self._make_mdns()
 
