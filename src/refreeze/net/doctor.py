@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any, Final, Protocol
 
 from attrs import define, evolve, field, frozen
@@ -13,6 +14,7 @@ from twisted.python.failure import Failure
 from refreeze.basics import Address, Randomness
 from refreeze.net.behavior import HostExamination, NatBehavior
 from refreeze.net.findings import (
+    CHECKS,
     Answer,
     Check,
     Findings,
@@ -139,10 +141,15 @@ class _Examination:
         reflecting = [each for each in self._targets if each.url.reflects]
         relaying = [each for each in self._targets if each.url.relays]
         await together([self._probe(hosts, reflecting), self._allocate(relaying)])
-        order = {key: number for number, key in enumerate(urls)}
+        order = {
+            (name, url, check): number
+            for number, ((name, url), check) in enumerate(product(urls, CHECKS))
+        }
         return Findings(
             addresses=self._addresses(),
-            answers=sorted(self._answers, key=lambda each: order[each.server, each.url]),
+            answers=sorted(
+                self._answers, key=lambda each: order[each.server, each.url, each.check]
+            ),
             nats=sorted(self._nats, key=lambda each: hosts.index(each.local[0])),
             urls=urls,
         )

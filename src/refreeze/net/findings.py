@@ -19,6 +19,7 @@ from refreeze.net.servers import UNREACHABLE, ServerProblem, ServerUrl
 
 Record: TypeAlias = dict[str, Any]
 Check: TypeAlias = Literal["resolve", "binding", "allocate"]
+CHECKS: Final[tuple[Check, ...]] = ("resolve", "binding", "allocate")
 
 FAMILIES: Final = (4, 6)
 
