@@ -273,6 +273,11 @@ class FakeHost:
         if self._ports.get(port.local) is port:
             del self._ports[port.local]
 
+    @property
+    def bound(self) -> Sequence[Address]:
+        """Where programs listen."""
+        return list(self._ports)
+
     def port(self, local: Address) -> FakePort | None:
         """Who is bound to that address, or to all of that port number."""
         found = self._ports.get(local)

@@ -1,0 +1,189 @@
+"""Any network, in virtual time: NATs of every kind, a TURN server, and what happens to both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from refreeze.net.gathering import GatherSettings
+from refreeze.net.servers import IceServer
+from refreeze.testing import (
+    ADDRESS_RESTRICTED,
+    FULL_CONE,
+    PORT_RESTRICTED,
+    SYMMETRIC,
+    UDP_BLOCKED,
+    NatSettings,
+)
+from tests.networks import SERVERS, TURN_HOST, Networks
+
+KINDS: dict[str, NatSettings | None] = {
+    "none": None,
+    "full-cone": FULL_CONE,
+    "address-restricted": ADDRESS_RESTRICTED,
+    "port-restricted": PORT_RESTRICTED,
+    "symmetric": SYMMETRIC,
+}
+RELAYED = {("port-restricted", "symmetric"), ("symmetric", "symmetric")}
+"""Pairings that RFC 5780's terms give no direct path."""
+TCP = {
+    "pub": IceServer(
+        urls=(f"turn:{TURN_HOST}", f"turn:{TURN_HOST}?transport=tcp"),
+        username="user",
+        credential="secret",
+    )
+}
+
+
+_USER = {"username": "user", "credential": "secret"}
+
+
+class _Case(SynchronousTestCase):
+    def networks(
+        self,
+        nats: Sequence[NatSettings | None],
+        *,
+        servers: dict[str, IceServer] | None = None,
+        gathering: GatherSettings | None = None,
+    ) -> Networks:
+        made = Networks(
+            nats,
+            servers=SERVERS if servers is None else servers,
+            gathering=gathering or GatherSettings(),
+        )
+        self.addCleanup(made.stop)
+        return made
+
+
+class PairingTests(_Case):
+    """Who reaches whom, and how."""
+
+    def test_every_pairing_has_data_within_a_second_directly_where_that_is_possible(self) -> None:
+        names = list(KINDS)
+        for index, first in enumerate(names):
+            for second in names[index:]:
+                networks = self.networks((KINDS[first], KINDS[second]))
+                seconds = networks.until_data(5.0)
+                relayed = (first, second) in RELAYED
+                self.assertLessEqual(seconds, 1.0, (first, second))
+                networks.until_connected(5.0)
+                self.assertEqual(networks.relayed, relayed, (first, second, networks.types()))
+                networks.stop()
+                self.assertEqual(len(networks.turn.allocations), 0, (first, second))
+
+    def test_where_udp_is_blocked_tcp_to_the_server_is_the_way(self) -> None:
+        for other in (None, PORT_RESTRICTED, SYMMETRIC, UDP_BLOCKED):
+            networks = self.networks((UDP_BLOCKED, other), servers=TCP)
+            self.assertLessEqual(networks.until_data(5.0), 3.0)
+            self.assertTrue(networks.relayed)
+            networks.stop()
+            self.assertEqual(len(networks.turn.allocations), 0)
+
+    def test_a_dead_server_does_not_delay_connecting(self) -> None:
+        dead = IceServer(urls=("stun:203.0.113.99", "turn:203.0.113.99"), **_USER)
+        networks = self.networks(
+            (PORT_RESTRICTED, PORT_RESTRICTED), servers={"dead": dead, **SERVERS}
+        )
+        self.assertLessEqual(networks.until_data(5.0), 1.0)
+        networks.advance(1.0)
+        self.assertEqual(networks.session().state, "completed")
+
+    def test_with_the_policy_relay_nothing_else_leaves_the_host_rule_16(self) -> None:
+        networks = self.networks((None, None), gathering=GatherSettings(policy="relay"))
+        networks.until_data(5.0)
+        self.assertEqual(networks.types(), "relay/relay")
+        pairs = networks.session().connection.iceTransport.transport.tuples()
+        self.assertEqual({base[0] for base, _remote in pairs}, {TURN_HOST})
+
+    def test_why_a_server_gave_nothing_is_named(self) -> None:
+        wrong = IceServer(urls=(f"turn:{TURN_HOST}",), username="user", credential="wrong")
+        networks = self.networks((SYMMETRIC, SYMMETRIC), servers={"pub": wrong})
+        networks.advance(5.0)
+        servers = [
+            each
+            for each in networks.daemons["alice"].supervisor.show("s")
+            if each["part"] == "server"
+        ]
+        self.assertEqual(
+            [(each["status"], each["code"]) for each in servers], [("unauthorized", 401)]
+        )
+        told = networks.topics("server.failed")
+        self.assertEqual(
+            [(each["url"], each["code"]) for each in told][:1], [(f"turn:{TURN_HOST}", 401)]
+        )
+
+
+class FaultTests(_Case):
+    """What goes wrong with a session that carries data."""
+
+    def relayed(self) -> Networks:
+        networks = self.networks((SYMMETRIC, SYMMETRIC))
+        networks.until_data(5.0)
+        networks.until_connected(5.0)
+        networks.advance(5.0)
+        self.assertTrue(networks.relayed)
+        return networks
+
+    def test_a_nat_that_rebinds_is_survived_within_ten_seconds(self) -> None:
+        for kind in (PORT_RESTRICTED, SYMMETRIC):
+            networks = self.networks((kind, None))
+            networks.until_data(5.0)
+            networks.advance(5.0)
+            networks.nat["alice"].rebind()
+            self.assertLessEqual(networks.until_data(15.0), 10.0)
+            networks.until_connected(15.0)
+
+    def test_a_server_that_is_killed_and_comes_back_is_used_within_ten_seconds_T33(self) -> None:
+        for away in (3.0, 15.0, 60.0, 300.0):
+            networks = self.relayed()
+            networks.turn.kill()
+            networks.advance(away)
+            networks.turn.restart()
+            self.assertLessEqual(networks.until_data(15.0), 10.0, away)
+            networks.until_connected(30.0)
+
+    def test_an_allocation_that_the_server_forgot_is_made_again_T33(self) -> None:
+        networks = self.relayed()
+        for allocation in list(networks.turn.allocations):
+            networks.turn.forget(allocation)
+        self.assertLessEqual(networks.until_data(20.0), 15.0)
+
+    def test_rotated_credentials_are_taken_without_losing_the_path_T30(self) -> None:
+        networks = self.relayed()
+        networks.turn.rotate_credentials({"user": "other"})
+        wanted = {"pub": evolve(SERVERS["pub"], credential="other")}
+        networks.configure(servers=wanted)
+        networks.advance(30.0)
+        for name in ("alice", "bob"):
+            networks.session(name).policy.operator_restart(
+                networks.world.reactor.seconds(), force=True
+            )
+            networks.session(name).settle()
+            networks.advance(10.0)
+        networks.advance(1200.0)
+        self.assertTrue(networks.flows())
+        self.assertTrue(networks.connected)
+
+    def test_nothing_stays_allocated_after_close_T29(self) -> None:
+        networks = self.relayed()
+        for daemon in (networks.daemons["alice"], networks.daemons["bob"]):
+            daemon.supervisor.close("s", "test")
+        networks.advance(3.0)
+        self.assertEqual(len(networks.turn.allocations), 0)
+
+    def test_a_thousand_restarts_leave_no_socket_behind(self) -> None:
+        networks = self.networks((PORT_RESTRICTED, SYMMETRIC))
+        networks.until_data(5.0)
+        networks.until_connected(5.0)
+        before = {name: len(networks.hosts[name].bound) for name in ("alice", "bob", "turn")}
+        for _ in range(1000):
+            session = networks.session()
+            session.policy.operator_restart(networks.world.reactor.seconds(), force=True)
+            session.settle()
+            networks.advance(1.0)
+        networks.advance(10.0)
+        after = {name: len(networks.hosts[name].bound) for name in before}
+        self.assertEqual(after, before)
+        self.assertTrue(networks.flows())
