@@ -259,7 +259,7 @@ class ModelServer:
         if message.lifetime == 0:
             self.forget()
             return self._success(message, (Attribute.LIFETIME, bytes(4)))
-        self.expires_at = now + self.lifetime
+        self.expires_at = now + max(self.lifetime, 10)
         return self._success(message, (Attribute.LIFETIME, self.lifetime.to_bytes(4, "big")))
 
     def _permit(self, message: Message, now: float) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -55,7 +56,7 @@ class LifeTests(SynchronousTestCase):
         duet = Duet().ready()
         duet.allocation.release(duet.now)
         duet.run(1.0)
-        steps = list(zip(duet.states, duet.states[1:], strict=False))
+        steps = list(pairwise(duet.states))
         self.assertEqual(len(duet.states), 4)
         for step in steps:
             self.assertIn(step, TRANSITIONS)
@@ -89,6 +90,13 @@ class LifeTests(SynchronousTestCase):
             duet = Duet(families=(4, 6), server=ModelServer(families=(given,))).ready()
             self.assertEqual(duet.allocation.relayed, {given: RELAYED[given]})
             self.assertEqual(duet.allocation.missing, {lacking: TurnProblem(440, "address-family")})
+
+    def test_the_second_family_is_asked_for_by_both_its_numbers(self) -> None:
+        """coturn 4.6 knows only the one that was there before the RFC."""
+        duet = Duet(families=(4, 6)).ready()
+        _, message = duet.server.seen[-1]
+        for kind in (Attribute.ADDITIONAL_ADDRESS_FAMILY, 0x8032):
+            self.assertEqual(message.attribute(kind), b"\x02\x00\x00\x00")
 
     def test_a_permission_for_a_family_that_is_not_relayed_is_refused_at_once(self) -> None:
         duet = Duet().ready()
@@ -245,27 +253,11 @@ class LostTests(SynchronousTestCase):
 
 
 class SizeTests(SynchronousTestCase):
-    def allocation(self, server: str, families: tuple[int, ...], reliable: bool) -> Allocation:
-        return Allocation(
-            server=(server, 3478),
-            reliable=reliable,
-            credentials=TurnCredentials(username="u", password="p"),
-            families=families,
-            random=Random(1),
-        )
-
     def test_the_longest_payload_fits_in_every_framing(self) -> None:
-        for host, families, reliable in (
-            ("192.0.2.1", (4,), False),
-            ("192.0.2.1", (4, 6), False),
-            ("2001:db8::1", (6,), False),
-            ("192.0.2.1", (4,), True),
-            ("192.0.2.1", (6,), True),
-        ):
-            longest = self.allocation(host, families, reliable).max_payload
-            self.assertGreater(longest, 65_000)
+        for families, reliable in (((4,), False), ((6,), False), ((4,), True), ((6,), True)):
             duet = Duet(families=families, reliable=reliable).ready()
-            duet.allocation._max_payload = longest
+            longest = duet.allocation.max_payload
+            self.assertGreater(longest, 65_000)
             peer = PEER6 if 6 in families else PEER
             for _ in range(2):
                 self.assertTrue(duet.send(bytes([128]) * longest, peer))
@@ -274,6 +266,17 @@ class SizeTests(SynchronousTestCase):
             self.assertLessEqual(max(sizes), 65_540 if reliable else 65_507)
             kinds = [kind for _, _, kind in duet.at_peers]
             self.assertEqual(kinds, ["indication", "channel"])
+
+    def test_a_server_on_ipv6_takes_less(self) -> None:
+        def longest(host: str) -> int:
+            return Allocation(
+                server=(host, 3478),
+                reliable=False,
+                credentials=TurnCredentials(username="u", password="p"),
+                random=Random(1),
+            ).max_payload
+
+        self.assertEqual(longest("192.0.2.1") - longest("2001:db8::1"), 20)
 
     def test_what_is_longer_is_refused(self) -> None:
         duet = Duet().ready(PEER)

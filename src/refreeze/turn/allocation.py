@@ -49,7 +49,7 @@ from refreeze.turn.redirection import alternate_in, is_usable
 from refreeze.turn.requests import Outcome, Request, Requests
 from refreeze.turn.settings import TurnSettings
 from refreeze.turn.states import AllocationState
-from refreeze.turn.timing import believed_lifetime, refresh_time, soon
+from refreeze.turn.timing import believed_lifetime, end_of, refresh_time, soon
 
 NEVER: Final = float("inf")
 UDP: Final = (17).to_bytes(1, "big") + bytes(3)
@@ -59,6 +59,11 @@ MAX_RECEIVED: Final = 1024
 """Payloads that wait for :meth:`Allocation.take_received`."""
 
 FAMILIES: Final = ((4,), (6,), (4, 6))
+
+DRAFT_ADDITIONAL_FAMILY: Final = 0x8032
+"""ADDITIONAL-ADDRESS-FAMILY before it was 0x8000: what coturn 4.6 understands. Like the final
+number it is one that others may ignore.
+"""
 
 
 def _check_families(_: object, __: AttrsAttribute[tuple[int, ...]], value: object) -> None:
@@ -326,11 +331,12 @@ class Allocation:
             builder.add(Attribute.REQUESTED_ADDRESS_FAMILY, encode_family(6))
         elif self.families == (4, 6):
             builder.add(Attribute.ADDITIONAL_ADDRESS_FAMILY, encode_family(6))
+            builder.add(DRAFT_ADDITIONAL_FAMILY, encode_family(6))
 
-    def _allocate_settled(self, outcome: Outcome, now: float) -> None:
-        request, self._current = self._current, None
+    def _allocate_settled(self, request: Request, outcome: Outcome, now: float) -> None:
+        self._current = None
         if isinstance(outcome, TurnProblem):
-            self._allocate_refused(request.refusal if request else None, outcome)
+            self._allocate_refused(request.refusal, outcome)
             return
         if self.state is AllocationState.RELEASING:
             self._start_refresh(now)
@@ -340,11 +346,11 @@ class Allocation:
             self._fail(TurnProblem(None, "bad-address"))
             return
         self.state = AllocationState.READY
-        self.rtt = request.rtt if request else None
+        self.rtt = request.rtt
         self.mapped = outcome.xor_mapped_address
         self.software = outcome.software
         self._keepalive_at = on_grid(now + self.settings.keepalive)
-        self._granted(outcome, now)
+        self._granted(outcome, request.started_at)
         self._tell(Allocated())
         self._permissions.begin(now)
 
@@ -404,23 +410,22 @@ class Allocation:
         lifetime = 0 if releasing else self.settings.lifetime
         builder.add(Attribute.LIFETIME, lifetime.to_bytes(4, "big"))
 
-    def _refresh_settled(self, outcome: Outcome, now: float) -> None:
-        request, self._current = self._current, None
+    def _refresh_settled(self, request: Request, outcome: Outcome, now: float) -> None:
+        self._current = None
         if self.state is AllocationState.RELEASING:
             self._end(Released())
         elif isinstance(outcome, Message):
-            if request is not None and request.rtt is not None:
-                self.rtt = request.rtt
-            self._granted(outcome, now)
+            self.rtt = request.rtt or self.rtt
+            self._granted(outcome, request.started_at)
         elif outcome.code is not None and is_temporary(outcome) and now < self._expires_at:
             self._refresh_at = soon(now, self.random)
         else:
             self._lost(outcome)
 
-    def _granted(self, message: Message, now: float) -> None:
+    def _granted(self, message: Message, asked_at: float) -> None:
         self.lifetime = believed_lifetime(message.lifetime, self.settings)
-        self._expires_at = now + self.lifetime
-        self._refresh_at = refresh_time(now, self.lifetime, self.random)
+        self._expires_at = end_of(asked_at, self.lifetime)
+        self._refresh_at = refresh_time(asked_at, self.lifetime, self.random)
 
     # The end
 

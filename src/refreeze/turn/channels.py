@@ -17,7 +17,7 @@ from refreeze.turn.meanings import DOUBTFUL, is_temporary
 from refreeze.turn.permissions import Permission
 from refreeze.turn.requests import Outcome, Request, Requests
 from refreeze.turn.settings import TurnSettings
-from refreeze.turn.timing import refresh_time, soon
+from refreeze.turn.timing import end_of, refresh_time, soon
 
 NEVER: Final = float("inf")
 
@@ -111,15 +111,15 @@ class Channels:
         )
         self.requests.start(request, now)
 
-    def _settled(self, channel: Channel, outcome: Outcome, now: float) -> None:
+    def _settled(self, channel: Channel, request: Request, outcome: Outcome, now: float) -> None:
         """Whatever the answer: the server may have bound it just now."""
         settings = self.settings
         channel.binding = False
         channel.free_at = now + settings.channel_lifetime + settings.channel_rest
         if isinstance(outcome, Message):
-            fresh = now >= channel.until
-            channel.until = now + settings.channel_lifetime
-            channel.next_at = refresh_time(now, settings.channel_lifetime, self.random)
+            fresh, asked_at = now >= channel.until, request.started_at
+            channel.until = end_of(asked_at, settings.channel_lifetime)
+            channel.next_at = refresh_time(asked_at, settings.channel_lifetime, self.random)
             if fresh:
                 self.tell(ChannelBound(channel.peer))
         else:

@@ -21,7 +21,7 @@ from refreeze.turn.events import PermissionRefused, TurnEvent, TurnProblem
 from refreeze.turn.meanings import DOUBTFUL, is_temporary
 from refreeze.turn.requests import Outcome, Request, Requests
 from refreeze.turn.settings import TurnSettings
-from refreeze.turn.timing import refresh_time, soon
+from refreeze.turn.timing import end_of, refresh_time, soon
 
 NEVER: Final = float("inf")
 EVICTABLE: Final = 60.0
@@ -159,22 +159,24 @@ class Permissions:
             )
             self.requests.start(request, now)
 
-    def _settled(self, permission: Permission, outcome: Outcome, now: float) -> None:
+    def _settled(
+        self, permission: Permission, request: Request, outcome: Outcome, now: float
+    ) -> None:
         self._asking -= 1
         permission.asking = False
         if self._hosts.get(permission.host) is permission:
             if isinstance(outcome, Message):
-                self._granted(permission, now)
+                self._granted(permission, request.started_at, now)
             else:
                 self._refused(permission, outcome, now)
         self._pump(now)
         self._plan()
 
-    def _granted(self, permission: Permission, now: float) -> None:
+    def _granted(self, permission: Permission, asked_at: float, now: float) -> None:
         lifetime = self.settings.permission_lifetime
         permission.state = PermissionState.GRANTED
-        permission.until = now + lifetime
-        permission.next_at = refresh_time(now, lifetime, self.random)
+        permission.until = end_of(asked_at, lifetime)
+        permission.next_at = refresh_time(asked_at, lifetime, self.random)
         waiting, permission.waiting = permission.waiting, deque()
         for peer, payload in waiting:
             self.flow(permission, peer, payload, now)

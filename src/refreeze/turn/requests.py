@@ -37,9 +37,11 @@ class Request:
     method: Method
     fill: Callable[[MessageBuilder], None]
     """Adds the attributes; some depend on the transaction id."""
-    settled: Callable[[Outcome, float], None]
+    settled: Callable[[Request, Outcome, float], None]
     give_up_at: float | None = None
     """Seconds, monotonic; None: when the retransmissions end."""
+    started_at: float = 0.0
+    """When it was first sent, under its latest transaction id."""
     refusal: Message | None = None
     """The error response that ended it, once settled."""
     rtt: float | None = None
@@ -73,7 +75,7 @@ class Requests:
         builder = MessageBuilder(request.method, MessageClass.REQUEST, self.random.randbytes(12))
         request.fill(builder)
         self.authenticator.introduce(builder)
-        request.key = self.authenticator.key
+        request.key, request.started_at = self.authenticator.key, now
         transaction = ClientTransaction(
             transaction_id=builder.transaction_id,
             request=builder.build(request.key, fingerprint=False),
@@ -145,7 +147,7 @@ class Requests:
 
     def _settle(self, transaction: ClientTransaction, outcome: Outcome, now: float) -> None:
         request, _ = self._in_flight.pop(transaction.transaction_id)
-        request.settled(outcome, now)
+        request.settled(request, outcome, now)
 
     # Time
 

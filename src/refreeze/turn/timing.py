@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from refreeze.basics import Randomness, on_grid
 from refreeze.turn.settings import TurnSettings
 
+MARGIN: Final = 1.0
+"""Seconds. For us everything ends so much earlier: what we send last is still on its way then."""
 
-def refresh_time(now: float, lifetime: float, random: Randomness) -> float:
-    """Between 60 and 80 % of *lifetime* from now, in monotonic seconds.
 
-    At 80 % of a permission's 300 s there are 60 s left: a request that must be repeated to its
-    39.5th second is still in time.
+def end_of(started_at: float, lifetime: float) -> float:
+    """Until when we may use what was asked for at *started_at* and granted since."""
+    return started_at + lifetime - MARGIN
+
+
+def refresh_time(asked_at: float, lifetime: float, random: Randomness) -> float:
+    """Between 60 and 80 % of *lifetime* from when it was asked for, in monotonic seconds.
+
+    The server may have begun to count long before its answer came through. At 80 % of a
+    permission's 300 s there are 60 s left: a request that must be repeated to its 39.5th second
+    is still in time.
     """
-    return on_grid(now + lifetime * random.uniform(0.6, 0.8))
+    return on_grid(asked_at + lifetime * random.uniform(0.6, 0.8))
 
 
 def soon(now: float, random: Randomness) -> float:
