@@ -5,17 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
@@ -24,6 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.interop.peers import missing
+from tests.net.authority import Authority
 
 HOST = "127.0.0.1"
 USER, PASSWORD, REALM = "alice", "wonderland", "test.example"
@@ -33,90 +28,16 @@ LOOK = 0.05
 reactor: Any = installed
 
 
-@define(eq=False)
-class Authority:
-    """A CA, and the certificates it issues."""
-
-    name: str = "test CA"
-    key: ec.EllipticCurvePrivateKey = field(
-        factory=lambda: ec.generate_private_key(ec.SECP256R1()), init=False
-    )
-    certificate: x509.Certificate = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        own = x509.BasicConstraints(ca=True, path_length=None)
-        self.certificate = (
-            self._builder(_named(self.name), self.key.public_key(), days=30)
-            .add_extension(own, critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
-
-    def issue(self, directory: Path, *names: str, days: float = 30) -> tuple[str, str]:
-        """Paths of a certificate for *names* (hosts or addresses) and of its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        alternative = x509.SubjectAlternativeName([_general(name) for name in names])
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-        certificate = (
-            self._builder(_named("server"), key.public_key(), days=days)
-            .add_extension(alternative, critical=False)
-            .add_extension(usage, critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-        where, key_where = directory / "server.pem", directory / "server.key"
-        where.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        key_where.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return str(where), str(key_where)
-
-    def write(self, directory: Path) -> str:
-        """The path of a file that trusts it."""
-        path = directory / "ca.pem"
-        path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-        return str(path)
-
-    def _builder(self, subject: x509.Name, key: Any, *, days: float) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        end = now + timedelta(days=days)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(_named(self.name))
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(min(now, end) - timedelta(days=1))
-            .not_valid_after(end)
-        )
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _general(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
 def free_ports(count: int) -> list[int]:
-    """Numbers that nobody has on loopback now, for TCP as well as UDP."""
+    """Numbers that nobody has on loopback now; coturn also takes the one above each."""
     found: list[int] = []
-    open_sockets: list[socket.socket] = []
-    try:
+    with ExitStack() as stack:
         while len(found) < count:
-            stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            open_sockets.append(stream)
+            stream = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             stream.bind((HOST, 0))
-            found.append(stream.getsockname()[1])
-    finally:
-        for each in open_sockets:
-            each.close()
+            number = stream.getsockname()[1]
+            if all(abs(number - other) > 1 for other in found):
+                found.append(number)
     return found
 
 

@@ -160,5 +160,6 @@ class RelayCase(SynchronousTestCase):
         done: Deferred[None] = self.site.pool.close()
         self.world.reactor.run_until(lambda: bool(done.called), 3.0)
         self.successResultOf(done)
+        self.advance(0.6)
         self.assertEqual(self.site.sockets, 0)
         self.assertEqual(dict(self.site.mux.ports), {})

@@ -96,6 +96,8 @@ class ChannelSettings:
     what finds a server that is back."""
     handshake_seconds: float = 5.0
     """For TLS, from the TCP connection on."""
+    farewell_seconds: float = 0.5
+    """For a connection to be closed in order, before it is reset."""
     max_backlog: int = 256 * 1024
     """Bytes that wait in a stream; data beyond them is dropped, as a full socket would."""
     reserve: int = 16 * 1024

@@ -19,7 +19,7 @@ from refreeze.net.channel import (
     FrameReceiver,
     LostCallback,
 )
-from refreeze.net.scheduler import Scheduler
+from refreeze.net.scheduler import Handle, Scheduler
 from refreeze.net.tls import TlsProblem, VerifiedConnection, explain
 from refreeze.turn import FramingError, StreamFramer
 
@@ -59,6 +59,7 @@ class StreamChannel(Protocol):
         self._closed = False
         self._paused = False
         self._backlog = 0
+        self._farewell: Handle | None = None
 
     # ServerChannel
 
@@ -86,20 +87,16 @@ class StreamChannel(Protocol):
         self._lost = callback
 
     def close(self) -> None:
-        """See :class:`ServerChannel`; what is written already still leaves."""
-        if not self._closed:
-            self._closed = True
-            transport: Any = self.transport
-            if transport is not None:
-                transport.unregisterProducer()
-                transport.loseConnection()
-
-    def abort(self) -> None:
-        """Close, and nothing more leaves: for a server that is not to be trusted."""
+        """See :class:`ServerChannel`: with a farewell, that is not waited for long."""
+        if self._closed:
+            return
         self._closed = True
         transport: Any = self.transport
         if transport is not None:
-            transport.abortConnection()
+            transport.unregisterProducer()
+            transport.loseConnection()
+            at = self._scheduler.now() + self._settings.farewell_seconds
+            self._farewell = self._scheduler.call_at(at, transport.abortConnection)
 
     def _room(self, frame: bytes) -> int:
         settings = self._settings
@@ -127,7 +124,7 @@ class StreamChannel(Protocol):
         if problem is None:
             self.ready.callback(None)
         else:
-            self.abort()
+            self.close()
             self.ready.errback(_error(problem))
 
     def dataReceived(self, data: bytes) -> None:
@@ -139,7 +136,7 @@ class StreamChannel(Protocol):
             frames = self._framer.feed(data)
         except FramingError as error:
             reason = str(error)
-            self.abort()
+            self.close()
             self._scheduler.call_at(self._scheduler.now(), lambda: self._tell_lost(reason))
             return
         self.counters.received += len(frames)
@@ -148,6 +145,8 @@ class StreamChannel(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
+        if self._farewell is not None:
+            self._farewell.remove()
         if self.ready.called:
             if not self._closed:
                 self._closed = True

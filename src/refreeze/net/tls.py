@@ -185,11 +185,16 @@ def _names(connection: SSL.Connection) -> str:
         patterns = [] if certificate is None else extract_patterns(certificate)
     except CertificateError:
         patterns = []
-    shown = [ascii(str(getattr(each, "pattern", each)))[:80] for each in patterns]
+    shown = [_shown(getattr(each, "pattern", each)) for each in patterns]
     if not shown:
         return "for no name at all"
     more = f" and {len(shown) - MAX_NAMES_SHOWN} more" if len(shown) > MAX_NAMES_SHOWN else ""
     return f"for {', '.join(shown[:MAX_NAMES_SHOWN])}{more}"
+
+
+def _shown(pattern: object) -> str:
+    text = pattern.decode("ascii", "replace") if isinstance(pattern, bytes) else str(pattern)
+    return ascii(text)[:80]
 
 
 def _make_context(ca_file: str | None) -> SSL.Context:
