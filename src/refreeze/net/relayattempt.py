@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Final, Protocol
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -36,7 +35,6 @@ _NOT_BOTH: Final = frozenset({400, 440, 442, 508})
 """Refusals of both families at once that one of them alone may be spared (RFC 8656
 section 7.2); 400 is what servers say that do not know ADDITIONAL-ADDRESS-FAMILY."""
 
-_CANCELLED: Final = (CancelledError, ConnectingCancelledError)
 _REDIRECTIONS: Final = AllocationFailed(TurnProblem(300, "redirections"), "later")
 
 
@@ -254,7 +252,7 @@ class Attempt:
             self._timer = None
 
     def _bug(self, failure: Failure) -> None:
-        if self.over and isinstance(failure.value, _CANCELLED):
+        if self.over and isinstance(failure.value, CancelledError):
             return
         self._log.failure("an attempt at {url} failed", failure, url=str(self.url))
         if not self.over:
