@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -23,6 +23,9 @@ from refreeze.config import ConfigError, DaemonSettings, load
 from refreeze.journal import Journal, has_descriptor, is_journal
 from refreeze.net.mdnsgroup import SystemLinks
 from refreeze.net.netlink import AddressMonitor
+from refreeze.net.polling import AddressPoll, NetworkMonitor
+from refreeze.net.port import PortFactory
+from refreeze.net.routes import ANYWHERE, route_via
 from refreeze.net.scheduler import system_boottime
 from refreeze.net.udp import UdpPortFactory
 from refreeze.service import Daemon, Process
@@ -59,7 +62,7 @@ class Lifecycle(Service):
 
     reactor: Any
     notifier: Notifier
-    addresses: AddressMonitor
+    addresses: NetworkMonitor
     started: Callable[[], None]
     reload: Callable[[], None]
     _ping: Any = field(default=None, init=False)
@@ -147,15 +150,19 @@ def makeService(options: Options) -> IService:
     reactor.seconds = time.monotonic
     notifier = Notifier.from_environment(os.environ)
     journal = _journal(options)
-    addresses = AddressMonitor(reactor)
+    ports = UdpPortFactory(reactor)
+    addresses = NetworkMonitor(
+        AddressMonitor(reactor), AddressPoll(look=lambda: _seen(ports), clock=reactor)
+    )
     process = Process(
         reactor=reactor,
         random=random.SystemRandom(),
-        ports=UdpPortFactory(reactor),
+        ports=ports,
         wall=time.time,
         boottime=system_boottime,
         on_address_change=addresses.on_change,
         mdns_links=SystemLinks(reactor),
+        route_via=route_via,
         inherited=inherited_sockets(os.environ, initial_environment()),
         set_log_level=None if journal is None else journal.set_level,
     )
@@ -173,6 +180,11 @@ def makeService(options: Options) -> IService:
     root.addService(Lifecycle(reactor, notifier, addresses, announce, partial(_reload, made)))
     service: IService = root
     return service
+
+
+def _seen(ports: PortFactory) -> Hashable:
+    """What a change of shows: the addresses, and where datagrams to anywhere leave from."""
+    return tuple(ports.local_hosts()), tuple(map(ports.source_host, ANYWHERE))
 
 
 def _announcer(demonstrating: bool) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +14,9 @@ from refreeze.net.interfaces import (
     choose_hosts,
     has_link,
     present_hosts,
+    six_flags,
+    system_hosts,
+    usable_first,
 )
 
 FOUND = [
@@ -105,6 +109,55 @@ class LinkTests(SynchronousTestCase):
 
     def test_where_the_kernel_does_not_say(self) -> None:
         self.assertTrue(has_link("eth0", self.root))
+
+
+class SixFlagTests(SynchronousTestCase):
+    """What the kernel says of an IPv6 address beside the address."""
+
+    LINES = """\
+20010db8000000000000000000000001 02 40 00 80     eth0
+20010db8000000000000000000000002 02 40 00 20     eth0
+20010db8000000000000000000000003 02 40 00 c0     eth0
+20010db8000000000000000000000004 02 40 00 44     eth0
+20010db8000000000000000000000005 02 40 00 88     eth0
+fe800000000000000000000000000006 02 40 20 e0    eth0
+not a line
+zzzz0db8000000000000000000000007 02 40 00 80     eth0
+"""
+
+    def flags(self, text: str) -> Mapping[tuple[str, str], int]:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = Path(directory.name) / "if_inet6"
+        path.write_text(text)
+        return six_flags(path)
+
+    def test_deprecated_last_and_no_tentative_or_duplicate_ones(self) -> None:
+        """An optimistic one may be used while it is tentative."""
+        hosts = ["2001:db8::2", *(f"2001:db8::{each}" for each in (1, 3, 4, 5)), "fe80::6%eth0"]
+        found = [("eth0", host) for host in (*hosts, "192.0.2.1")]
+        kept = usable_first(found, self.flags(self.LINES))
+        self.assertEqual(
+            [host for _, host in kept],
+            ["2001:db8::1", "2001:db8::4", "192.0.2.1", "2001:db8::2"],
+        )
+
+    def test_flags_are_of_one_interface(self) -> None:
+        self.assertEqual(
+            usable_first([("wlan0", "2001:db8::3")], self.flags(self.LINES)),
+            [("wlan0", "2001:db8::3")],
+        )
+
+    def test_where_nobody_tells_all_are_usable(self) -> None:
+        self.assertEqual(six_flags(Path("/nowhere/at/all")), {})
+        self.assertEqual(self.flags(""), {})
+
+    def test_the_real_file_knows_no_less_than_what_is_found(self) -> None:
+        if not six_flags():
+            self.skipTest("this kernel has no IPv6 addresses, or does not tell")
+        known = {address for _interface, address in six_flags()}
+        found = {host.partition("%")[0] for _, host in system_hosts() if ":" in host}
+        self.assertLessEqual(found, known)
 
 
 class PresentTests(SynchronousTestCase):

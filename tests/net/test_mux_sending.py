@@ -104,6 +104,34 @@ class SendTests(MuxCase):
         self.assertEqual(self.mux.transmit(self.alice, checks), checks)
         self.assertEqual(told, [(BASE, "ENETDOWN")])
 
+    def test_T36_a_refused_send_is_told_once_a_second_and_breaks_nothing(self) -> None:
+        told: list[object] = []
+        self.mux.on_port_broken(lambda base, reason: told.append(base))
+        self.mux.on_send_refused(lambda port, error: told.append((port.local, error)))
+        self.port.accepts, self.port.counters.last_send_error = 0, "EPERM"
+        for _ in range(100):
+            self.mux.send_data(self.alice, BASE, PEER, [b"x"])
+        self.assertEqual(told, [(BASE, "EPERM")])
+        self.time += 1.0
+        self.mux.send_data(self.alice, BASE, PEER, [b"x"])
+        self.assertEqual(told, [(BASE, "EPERM")] * 2)
+
+    def test_a_port_that_takes_everything_is_not_told_of_for_what_was(self) -> None:
+        told: list[object] = []
+        self.mux.on_send_refused(lambda port, error: told.append(error))
+        self.port.counters.last_send_error = "EPERM"
+        self.mux.send_data(self.alice, BASE, PEER, [b"x"])
+        self.assertEqual(told, [])
+
+    def test_who_fails_when_told_does_not_stop_the_others(self) -> None:
+        told: list[object] = []
+        self.mux.on_send_refused(lambda port, error: 1 // 0)  # type: ignore[arg-type, return-value]
+        self.mux.on_send_refused(lambda port, error: told.append(error))
+        self.port.accepts, self.port.counters.last_send_error = 0, "ENETUNREACH"
+        self.mux.send_data(self.alice, BASE, PEER, [b"x"])
+        self.assertEqual(told, ["ENETUNREACH"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_T35_claims_survive_the_replacement_of_a_port(self) -> None:
         self.mux.claim(BASE, PEER, self.alice)
         self.mux.remove_port(BASE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -16,6 +17,9 @@ from refreeze.basics import canonical_host
 _IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _SYS_CLASS_NET: Final = Path("/sys/class/net")
+_IF_INET6: Final = Path("/proc/net/if_inet6")
+_DAD_FAILED, _OPTIMISTIC, _DEPRECATED, _TENTATIVE = 0x08, 0x04, 0x20, 0x40
+"""IFA_F_* (linux/if_addr.h)."""
 _NO_LINK: Final = frozenset({"down", "lowerlayerdown", "notpresent", "dormant"})
 
 
@@ -118,8 +122,9 @@ def system_hosts() -> Sequence[tuple[str, str]]:
     """(interface, address) of every address of an interface with a link, as the kernel has them.
 
     An interface that lost its link keeps its addresses; to offer them would be to wait for them.
+    An IPv6 address that cannot be used (yet) is left out, and a deprecated one comes last.
     """
-    hosts = []
+    hosts, flags = [], six_flags()
     for adapter in ifaddr.get_adapters():
         if not has_link(adapter.name):
             continue
@@ -132,7 +137,41 @@ def system_hosts() -> Sequence[tuple[str, str]]:
             link_local = ipaddress.ip_address(bare).is_link_local
             zone = f"%{adapter.name}" if link_local else ""
             hosts.append((adapter.name, canonical_host(bare + zone)))
-    return hosts
+    return usable_first(hosts, flags)
+
+
+def usable_first(
+    hosts: Iterable[tuple[str, str]], flags: Mapping[tuple[str, str], int]
+) -> Sequence[tuple[str, str]]:
+    """*hosts* without those that duplicate address detection holds back (RFC 4862 section 5.4).
+
+    An optimistic one may be used meanwhile (RFC 4429). Deprecated ones come last: nothing new
+    should begin there (RFC 4862 section 5.5.4).
+    """
+    kept = []
+    for interface, host in hosts:
+        of = flags.get((interface, host.partition("%")[0]), 0)
+        if of & _DAD_FAILED or (of & _TENTATIVE and not of & _OPTIMISTIC):
+            continue
+        kept.append((bool(of & _DEPRECATED), interface, host))
+    return [(interface, host) for _, interface, host in sorted(kept, key=lambda each: each[0])]
+
+
+def six_flags(path: Path = _IF_INET6) -> Mapping[tuple[str, str], int]:
+    """The flags of every IPv6 address by (interface, address); empty where nobody tells."""
+    found = {}
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        words = line.split()
+        if len(words) != 6 or len(words[0]) != 32:
+            continue
+        with contextlib.suppress(ValueError):
+            address = ipaddress.IPv6Address(int(words[0], 16))
+            found[words[5], address.compressed] = int(words[4], 16)
+    return found
 
 
 def has_link(interface: str, root: Path = _SYS_CLASS_NET) -> bool:

@@ -20,7 +20,8 @@ A sender over its budget of bad packets is not even parsed where it owns no 5-tu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar, Final, Protocol, TypeAlias
+from math import inf
+from typing import ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 from attrs import define, field, frozen
 from twisted.logger import Logger
@@ -36,6 +37,11 @@ FiveTuple: TypeAlias = tuple[Address, Address]
 """Base and remote address; the protocol is UDP."""
 
 BrokenPortCallback: TypeAlias = Callable[[Address, str], None]
+RefusedCallback: TypeAlias = Callable[[Port, str], None]
+_T = TypeVar("_T")
+
+REFUSED_EVERY: Final = 1.0
+"""Seconds between two words about sends of one port that the machine refuses."""
 
 _SUCCESS_RESPONSE: Final = b"\x01\x01"
 """The type of a Binding success response (RFC 8489 section 5)."""
@@ -130,6 +136,8 @@ class Mux:
     _bad: BadSenders = field(init=False)
     _told_broken: set[Port] = field(factory=set, init=False)
     _broken_callbacks: list[BrokenPortCallback] = field(factory=list, init=False)
+    _told_refused: dict[Address, float] = field(factory=dict, init=False)
+    _refused_callbacks: list[RefusedCallback] = field(factory=list, init=False)
     _limited: RateLimitedLog = field(init=False)
 
     _log: ClassVar[Logger] = Logger()
@@ -151,6 +159,7 @@ class Mux:
         port = self.ports.pop(base, None)
         if port is not None:
             self._told_broken.discard(port)
+            self._told_refused.pop(base, None)
 
     def on_port_broken(self, callback: BrokenPortCallback) -> None:
         """Tell *callback* the base and the reason, once per port, when a send finds it broken.
@@ -158,6 +167,13 @@ class Mux:
         It is called inside that send: put off what takes the port away.
         """
         self._broken_callbacks.append(callback)
+
+    def on_send_refused(self, callback: RefusedCallback) -> None:
+        """Tell *callback* the port and the errno's name when the machine refuses to send.
+
+        Once a second and port at most; a broken port is told of by :meth:`on_port_broken`.
+        """
+        self._refused_callbacks.append(callback)
 
     def max_payload(self, base: Address) -> int | None:
         """The longest datagram that the port of *base* can carry; None without a port."""
@@ -274,15 +290,26 @@ class Mux:
             self.counters.no_port += len(batch)
             return 0
         handed = port.send(batch)
-        if handed < len(batch) and port.broken is not None and port not in self._told_broken:
-            self._told_broken.add(port)
-            self._tell_broken(base, port.broken)
+        if handed < len(batch):
+            self._not_all_sent(base, port)
         return handed
 
-    def _tell_broken(self, base: Address, reason: str) -> None:
-        for callback in self._broken_callbacks:
+    def _not_all_sent(self, base: Address, port: Port) -> None:
+        error = port.counters.last_send_error
+        if port.broken is not None:
+            if port not in self._told_broken:
+                self._told_broken.add(port)
+                self._tell(self._broken_callbacks, base, port.broken)
+        elif error is not None:
+            now = self.now()
+            if now >= self._told_refused.get(base, -inf) + REFUSED_EVERY:
+                self._told_refused[base] = now
+                self._tell(self._refused_callbacks, port, error)
+
+    def _tell(self, callbacks: Iterable[Callable[[_T, str], None]], what: _T, why: str) -> None:
+        for callback in callbacks:
             try:
-                callback(base, reason)
+                callback(what, why)
             except Exception:
                 self._owner_failed()
 

@@ -1,7 +1,8 @@
-"""The kernel's word that addresses or links changed (rtnetlink), without what it says.
+"""The kernel's word that addresses, links or routes changed (rtnetlink), without what it says.
 
-What there is now is read by whoever is told (:func:`refreeze.net.interfaces.system_hosts`), so a
-lost or a strange message does no harm.
+What there is now is read by whoever is told (:func:`refreeze.net.interfaces.system_hosts`,
+:func:`refreeze.net.routes.route_via`), so a lost or a strange message does no harm. Only routes
+to a small part of the world are no news: a router's kernel talks of nothing else.
 """
 
 from __future__ import annotations
@@ -17,17 +18,43 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-_GROUPS: Final = 0x1 | 0x10 | 0x100
-"""RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR (linux/rtnetlink.h)."""
+from refreeze.net.routes import HEADER, ROUTE
+
+_GROUPS: Final = 0x1 | 0x10 | 0x100 | 0x40 | 0x400 | 0x80 | 0x40000
+"""RTMGRP_LINK, _IPV4_IFADDR, _IPV6_IFADDR, _IPV4_ROUTE, _IPV6_ROUTE, _IPV4_RULE, and the bit of
+RTNLGRP_IPV6_RULE (linux/rtnetlink.h)."""
+_ROUTES: Final = frozenset({24, 25})
+"""RTM_NEWROUTE, RTM_DELROUTE."""
+_WIDE: Final = 8
+"""A route whose destination has a prefix no longer than this may be a default one: 0.0.0.0/1 and
+its like are what tunnels put before it, 2000::/3 is all of the public IPv6 addresses."""
 _SIZE: Final = 65536
 _MAX_READS: Final = 64
 """Messages taken in one turn; more of them wait for the next."""
 
 
+def matters(data: bytes) -> bool:
+    """Whether a datagram of rtnetlink tells of more than routes to small places.
+
+    What cannot be read does, to be safe.
+    """
+    at = 0
+    while at + HEADER.size <= len(data):
+        length, kind, *_ = HEADER.unpack_from(data, at)
+        if length < HEADER.size or at + length > len(data):
+            return True
+        if kind not in _ROUTES or length < HEADER.size + ROUTE.size:
+            return True
+        if data[at + HEADER.size + 1] <= _WIDE:
+            return True
+        at += (length + 3) & ~3
+    return at < len(data) or not data
+
+
 @implementer(IReadDescriptor)
 @define(eq=False, repr=False)
 class AddressMonitor:
-    """I call everybody who asked when an address or a link of this machine changed.
+    """I call everybody who asked when an address, a link or a default route changed.
 
     Where there is no rtnetlink, or it is not permitted, :meth:`start` returns False, and nobody
     is ever called.
@@ -86,11 +113,11 @@ class AddressMonitor:
             if self._socket is None:
                 return
             try:
-                self._socket.recv(_SIZE)
+                changed = matters(self._socket.recv(_SIZE)) or changed
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     break
-            changed = True
+                changed = True
         if changed:
             self._tell()
 

@@ -149,6 +149,15 @@ class SocketPool:
                 self._absent.discard(host)
         return gone
 
+    @property
+    def absent(self) -> frozenset[str]:
+        """Hosts that could not be bound because they are not there, or not yet."""
+        return frozenset(self._absent)
+
+    def has(self, base: Address) -> bool:
+        """Whether *base* is one of ours, open or broken."""
+        return base in self._opened.values()
+
     def close(self) -> None:
         """Close every socket."""
         for host, index in list(self._opened):

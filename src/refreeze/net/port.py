@@ -24,7 +24,7 @@ BatchReceiver: TypeAlias = Callable[["Port", Batch], None]
 
 @define
 class PortCounters:
-    """Plain numbers that a port keeps; ``metrics`` reads them."""
+    """What a port counts; ``metrics`` reads the numbers."""
 
     received: int = 0
     received_bytes: int = 0
@@ -35,6 +35,8 @@ class PortCounters:
     would_block: int = 0
     too_long: int = 0
     receive_errors: int = 0
+    last_send_error: str | None = None
+    """The errno's name of the latest datagram that the machine itself did not let go."""
 
 
 def max_udp_payload(host: str) -> int:

@@ -101,7 +101,9 @@ class StockPort:
 
     def _count(self, error: Exception) -> None:
         number = error.errno if isinstance(error, OSError) else None
-        self.last_error = errno.errorcode.get(number or 0, type(error).__name__)
+        self.last_error = self.counters.last_send_error = errno.errorcode.get(
+            number or 0, type(error).__name__
+        )
         if number in (errno.EAGAIN, errno.ENOBUFS):
             self.counters.would_block += 1
         else:

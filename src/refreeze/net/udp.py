@@ -192,7 +192,7 @@ class SocketPort:
             counters.would_block += 1
         else:
             counters.send_errors += 1
-        self.last_error = error_name(error)
+        self.last_error = counters.last_send_error = error_name(error)
         if number in _BROKEN:
             self._break(self.last_error)
         return False

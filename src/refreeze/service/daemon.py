@@ -19,6 +19,7 @@ from refreeze.config import ConfigError, DaemonSettings, check_session, session_
 from refreeze.control import Commands, ControlServer, EventLog
 from refreeze.ice import PROFILES
 from refreeze.metrics import exposition, site
+from refreeze.net.port import Port
 from refreeze.peer import PeerEnvironment
 from refreeze.reloading import Changes, applied, compare, with_setting
 from refreeze.service.ground import Ground
@@ -30,6 +31,7 @@ from refreeze.sessions.session import Session
 from refreeze.sessions.settings import SessionSettings
 from refreeze.sessions.store import Store
 from refreeze.sessions.supervisor import Supervisor
+from refreeze.sessions.ways import Ways
 from refreeze.signaling import Signaling
 from refreeze.signaling.access import CookieAccess, SocketAccess
 from refreeze.signaling.certificates import CertificateFiles
@@ -114,11 +116,13 @@ class Daemon(Service):
             clock=process.reactor,
             forget=self.ground.base_gone,
             looked=self.ground.looked,
+            ways=Ways(process.route_via),
         )
         if process.on_address_change is not None:
             process.on_address_change(self.network.hint)
         process.scheduler.on_clock_jump(self.supervisor.clock_jumped)
         self.ground.mux.on_port_broken(self._port_broken)
+        self.ground.mux.on_send_refused(self._send_refused)
 
     def emit(self, topic: str, fields: dict[str, Any]) -> None:
         """Tell every listener; none of them can stop another."""
@@ -186,7 +190,11 @@ class Daemon(Service):
     def _port_broken(self, base: Address, reason: str) -> None:
         """Open the socket again before anybody restarts over a dead one (T35)."""
         self.emit("net.change", {"why": "port-broken", "address": base[0], "errno": reason})
-        self.process.queue_task(self.network.look)
+        self.network.hint()
+
+    def _send_refused(self, port: Port, error: str) -> None:
+        """The owner of the port is in the middle of something: tell it afterwards."""
+        self.process.queue_task(lambda: self.network.refused(port, error))
 
     def _look_at_network(self) -> None:
         self.network.hint()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
@@ -29,13 +28,11 @@ from refreeze.net.relayrelease import Releases
 from refreeze.net.relays import RelayPool
 from refreeze.net.relaysettings import RelaySettings
 from refreeze.net.resolve import Resolver
+from refreeze.net.routes import ANYWHERE
 from refreeze.net.servers import ServerUrl
 from refreeze.peer.named import ResolveName
 from refreeze.service.process import Process
 from refreeze.turn import TurnSettings
-
-_ANYWHERE: Final = ("192.0.2.1", "2001:db8::1")
-"""Addresses that are nobody's (RFC 5737, RFC 3849): the way there is the default route."""
 
 
 @define(eq=False, repr=False, kw_only=True)
@@ -53,6 +50,7 @@ class Ground:
     relays: RelayPool = field(init=False)
     doctor: Doctor = field(init=False)
     faults: FaultyPortFactory | None = field(default=None, init=False)
+    _group: MdnsGroup | None = field(default=None, init=False)
     _mdns: MdnsResolver | None = field(default=None, init=False)
     _responder: MdnsResponder | None = field(default=None, init=False)
     _published: dict[str, str] = field(factory=dict, init=False)
@@ -117,7 +115,9 @@ class Ground:
         process, wanted = self.process, self.settings().gathering
         if process.mdns_links is None:
             return
-        group = MdnsGroup(opener=process.mdns_links, hosts=self._links, clock=process.reactor)
+        group = self._group = MdnsGroup(
+            opener=process.mdns_links, hosts=self._links, clock=process.reactor
+        )
         if wanted.resolve_mdns:
             self._mdns = MdnsResolver(group=group, clock=process.reactor)
         if wanted.mdns:
@@ -134,7 +134,7 @@ class Ground:
 
     def preferred(self) -> list[str]:
         """Where the kernel would send from, towards anywhere."""
-        chosen = (self.process.ports.source_host(remote) for remote in _ANYWHERE)
+        chosen = (self.process.ports.source_host(remote) for remote in ANYWHERE)
         return [host for host in chosen if host is not None]
 
     def _links(self) -> list[tuple[str, str]]:
@@ -215,3 +215,5 @@ class Ground:
     def close(self) -> None:
         """Close every socket."""
         self.pool.close()
+        if self._group is not None:
+            self._group.close()

@@ -15,6 +15,7 @@ from refreeze.net.mdnsgroup import LinkOpener
 from refreeze.net.port import PortFactory
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer import RTCCertificate
+from refreeze.sessions.ways import RouteVia
 
 
 @define(eq=False, repr=False, kw_only=True)
@@ -32,6 +33,8 @@ class Process:
     """Sockets that the service manager opened for us."""
     on_address_change: Callable[[Callable[[], None]], None] | None = None
     """Calls back whenever this machine's addresses may have changed; None: nobody knows."""
+    route_via: RouteVia = lambda source, remote: None
+    """Which way the kernel sends; None: nobody knows."""
     mdns_links: LinkOpener | None = None
     """Opens sockets for multicast DNS; None: there is none of it."""
     scheduler: Scheduler = field(init=False)

@@ -205,6 +205,7 @@ class Supervisor:
         self.emit("net.change", {"why": "clock-jump", "seconds": round(gap, 1)})
         self.look()
         for session in self.sessions.values():
+            session.gatherer.warm()
             session.policy.clock_jump(gap, now, spread=spread)
             session.settle()
 

@@ -119,6 +119,8 @@ class FakePort:
         host = self.host
         if self.closed or self.broken is not None or host.send_error is not None or host.asleep:
             counters.send_errors += len(batch)
+            if host.send_error is not None:
+                counters.last_send_error = errno.errorcode[host.send_error]
             return 0
         handed, size, network = 0, 0, host.network
         begin, count = 0, len(batch)
@@ -186,9 +188,12 @@ class FakeHost:
     """An errno: while set, nothing leaves any port, as behind a firewall of its own (EPERM)."""
     interfaces: dict[str, Interface] = field(factory=dict, init=False)
     """By address."""
+    tentative: set[str] = field(factory=set, init=False)
+    """Addresses that it has and that cannot be bound yet."""
     wakes_at: float = field(default=0.0, init=False)
     """Until then nothing arrives here and nothing leaves: it is suspended."""
     _ports: dict[Address, FakePort] = field(factory=dict, init=False)
+    _next_hops: dict[str, str | None] = field(factory=dict, init=False)
     _watchers: list[Callable[[], None]] = field(factory=list, init=False)
     _next: int = field(default=FIRST_EPHEMERAL, init=False)
 
@@ -238,6 +243,21 @@ class FakeHost:
             del self._ports[port.local]
         self._changed()
 
+    def change_next_hop(self, host: str, name: str | None) -> None:
+        """What is not on a link of its own leaves from *host* by another router; None: by none."""
+        self._next_hops[canonical_host(host)] = name
+        self._changed()
+
+    def route_via(self, source: str, remote: str) -> str | None:
+        """As the kernel's answer: interface and next hop, None where nothing leaves."""
+        interface = self.interfaces.get(source)
+        if interface is None:
+            return None
+        if interface.realm.find(remote) is not None:
+            return f"{interface.name} link"
+        hop = self._next_hops.get(source, "router")
+        return None if hop is None else f"{interface.name} {hop}"
+
     def on_address_change(self, callback: Callable[[], None]) -> None:
         """Call *callback* in a turn of its own after every address that comes or goes."""
         self._watchers.append(callback)
@@ -256,7 +276,8 @@ class FakeHost:
         """See :meth:`FakePortFactory.open_udp`."""
         host = canonical_host(host)
         interface = self.interfaces.get(host)
-        if interface is None and not is_loopback(host) and host not in _WILDCARDS:
+        there = interface is not None or is_loopback(host) or host in _WILDCARDS
+        if not there or host in self.tentative:
             raise refuse(errno.EADDRNOTAVAIL)
         if not 0 <= port <= 65535:
             raise OverflowError("port must be 0-65535")

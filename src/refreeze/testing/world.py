@@ -66,6 +66,7 @@ class VirtualWorld:
                 wall=reactor.wall,
                 boottime=reactor.boottime,
                 on_address_change=host.on_address_change,
+                route_via=host.route_via,
             )
         return process
 
