@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from attrs import define, field
@@ -137,8 +138,10 @@ class ExaminationTests(DoctorCase):
             (each["family"], each["outcome"]): each["peers"]
             for each in self.parts(findings, "expect")
         }
-        self.assertEqual(outcomes["ipv4", "relay"], ["symmetric", "udp-blocked"])
-        self.assertEqual(set(outcomes), {("ipv4", "direct"), ("ipv4", "relay"), ("ipv6", "relay")})
+        self.assertEqual(outcomes["ipv4", "relay"], ["symmetric"])
+        self.assertEqual(outcomes["ipv4", "peer-relay"], ["udp-blocked"])
+        self.assertEqual({outcome for _, outcome in outcomes}, {"direct", "relay", "peer-relay"})
+        self.assertNotIn(("ipv6", "direct"), outcomes)
 
     def test_no_secret_is_in_any_record(self) -> None:
         self.world(lab=TURN)
@@ -165,10 +168,38 @@ class ExaminationTests(DoctorCase):
         reach = self.parts(findings, "reach")[0]
         self.assertEqual((reach["udp"], reach["tls"]), (False, True))
         expected = [each for each in self.parts(findings, "expect") if each["family"] == "ipv4"]
-        self.assertEqual([each["outcome"] for each in expected], ["relay"])
+        self.assertEqual([each["outcome"] for each in expected], ["relay", "peer-relay"])
+        self.assertEqual(self.parts(findings, "nat")[0]["kind"], ["udp-blocked"])
         notes = [each["text"] for each in self.parts(findings, "note")]
         self.assertIn("UDP does not get out over IPv4, or every server there is dead", notes)
         self.assertIn("lab: turn:192.0.2.1 does not serve", notes)
+
+    def test_one_silent_server_may_be_dead_and_two_are_not(self) -> None:
+        """What is not known is not told as if it was."""
+        self.world(one=STUN)
+        self.server.deaf = set(self.server.ports)
+        findings = self.examine()
+        self.assertEqual(self.parts(findings, "nat")[0]["kind"], [])
+        outcomes = {r["outcome"] for r in self.parts(findings, "expect") if r["family"] == "ipv4"}
+        self.assertEqual(outcomes, {"direct-or-none", "peer-relay"})
+        self.world(one=STUN, two=IceServer(urls=("stun:192.0.2.2",)))
+        self.server.deaf = set(self.server.ports)
+        self.assertEqual(self.parts(self.examine(), "nat")[0]["kind"], ["udp-blocked"])
+
+    def test_a_host_that_cannot_send_says_so(self) -> None:
+        self.world(one=STUN)
+        self.host.send_error = errno.EPERM
+        (server,) = self.parts(self.examine(), "server")
+        self.assertEqual(server["why"], "nothing can be sent there from here")
+
+    def test_a_refused_binding_has_the_name_of_its_code(self) -> None:
+        for code, reason in ((401, "unauthorized"), (300, "redirected"), (699, "global-error")):
+            self.world(one=STUN)
+            self.server.error = code
+            findings = self.examine()
+            (server,) = self.parts(findings, "server")
+            self.assertEqual((server["result"], server["code"]), (reason, code))
+            self.assertIs(self.parts(findings, "reach")[0]["udp"], True)
 
     def test_a_refusal_is_an_answer_and_a_failure_with_a_name(self) -> None:
         self.world(lab=TURN)

@@ -166,23 +166,30 @@ class ExpectationTests(SynchronousTestCase):
         direct = set(Kind) - rest
         self.assertEqual(
             self.outcomes(Kind.PORT_RESTRICTED, relay=True),
-            {Outcome.DIRECT: direct, Outcome.RELAY: rest},
+            {
+                Outcome.DIRECT: direct,
+                Outcome.RELAY: {Kind.SYMMETRIC},
+                Outcome.PEER_RELAY: {Kind.BLOCKED},
+            },
         )
         self.assertEqual(
             self.outcomes(Kind.PORT_RESTRICTED, relay=False),
             {Outcome.DIRECT: direct, Outcome.PEER_RELAY: rest},
         )
 
-    def test_without_udp_everything_is_the_relays(self) -> None:
+    def test_without_udp_everything_is_the_relays_and_two_without_need_both(self) -> None:
         everybody = set(Kind)
-        self.assertEqual(self.outcomes(Kind.BLOCKED, relay=True), {Outcome.RELAY: everybody})
+        self.assertEqual(
+            self.outcomes(Kind.BLOCKED, relay=True),
+            {Outcome.RELAY: everybody - {Kind.BLOCKED}, Outcome.PEER_RELAY: {Kind.BLOCKED}},
+        )
         self.assertEqual(self.outcomes(Kind.BLOCKED, relay=False), {Outcome.NONE: everybody})
 
     def test_an_unknown_filter_makes_only_some_peers_uncertain(self) -> None:
         kinds = kinds_of(MappingBehavior.ENDPOINT_INDEPENDENT, FilteringBehavior.UNKNOWN)
         found = self.outcomes(*kinds, relay=True)
         self.assertEqual(found[Outcome.UNCERTAIN], {Kind.SYMMETRIC})
-        self.assertEqual(found[Outcome.RELAY], {Kind.BLOCKED})
+        self.assertEqual(found[Outcome.PEER_RELAY], {Kind.BLOCKED})
 
     def test_words(self) -> None:
         one = Expectation(Outcome.RELAY, (Kind.SYMMETRIC,))

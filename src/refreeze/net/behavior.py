@@ -110,9 +110,9 @@ class ProbeSocket:
 
     def _settle(self) -> None:
         for each in self._begun:
-            transmits = each.take_transmits()
-            if transmits:
-                self.port.send([(data, to, 0) for data, to in transmits])
+            for data, to in each.take_transmits():
+                if not self.port.send([(data, to, 0)]):
+                    each.not_sent()
         if self._handle is None:
             return
         if not self._waiting and all(each.over for each in self._begun):

@@ -29,6 +29,7 @@ from refreeze.net.scheduler import Scheduler
 from refreeze.net.servers import IceServer, ServerProblem, ServerUrl
 from refreeze.net.udp import error_name
 from refreeze.stun.behavior import MappingProbe
+from refreeze.turn.meanings import meaning
 
 MAX_HOSTS: Final = 8
 """Local addresses that are examined; each costs a socket or three."""
@@ -263,7 +264,8 @@ def _binding_problem(url: ServerUrl, probes: Sequence[MappingProbe]) -> ServerPr
     problem, local = max(found, key=lambda each: each[0].code is not None)
     if problem.code is None:
         return ServerProblem(str(url), "unreachable", problem.text, local=local)
-    return ServerProblem(str(url), "refused", problem.text, code=problem.code, local=local)
+    reason = "redirected" if problem.code == 300 else meaning(problem.code).reason
+    return ServerProblem(str(url), reason, problem.text, code=problem.code, local=local)
 
 
 def _too_late(_result: object, seconds: float) -> tuple[str, ...]:

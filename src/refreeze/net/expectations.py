@@ -37,7 +37,7 @@ class Outcome(StrEnum):
     """The same, and this host has no relay."""
     RELAY = "relay"
     PEER_RELAY = "peer-relay"
-    """This host has no relay; the peer may have one."""
+    """It has to be the peer's: this host has none, or the peer cannot reach it."""
     NONE = "none"
 
 
@@ -135,11 +135,12 @@ def expect(kinds: Collection[Kind], *, relay: bool) -> list[Expectation]:
 
 
 def _outcome(kinds: Collection[Kind], peer: Kind, relay: bool) -> Outcome:
+    """A peer without UDP reaches no relay but its own."""
     answers = {peer in DIRECT[kind] for kind in kinds}
     if answers == {True}:
         return Outcome.DIRECT
     if True in answers:
         return Outcome.UNCERTAIN if relay else Outcome.UNCERTAIN_ALONE
     if relay:
-        return Outcome.RELAY
+        return Outcome.PEER_RELAY if peer is Kind.BLOCKED else Outcome.RELAY
     return Outcome.NONE if set(kinds) == {Kind.BLOCKED} else Outcome.PEER_RELAY

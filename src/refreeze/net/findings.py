@@ -119,7 +119,7 @@ class Findings:
         return [
             *(address.record() for address in self.addresses),
             *(answer.record() for answer in self.answers),
-            *(_nat_record(nat) for nat in self.nats),
+            *(self._nat_record(nat) for nat in self.nats),
             *(self._reach(family) for family in FAMILIES),
             *(record for family in FAMILIES for record in self._expectations(family)),
             *({"part": "note", "text": text} for text in self._notes()),
@@ -128,6 +128,25 @@ class Findings:
     def final(self) -> Record:
         """Counts."""
         return {"servers": len(self.urls), "failed": len(self.failed())}
+
+    def _nat_record(self, nat: NatBehavior) -> Record:
+        """For operators."""
+        if nat.mapped:
+            kinds = kinds_of(nat.mapping, nat.filtering)
+        else:
+            kinds = self._silent_kinds(family_of(nat.local[0]))
+        record: Record = {
+            "part": "nat",
+            "local": format_address(nat.local),
+            "mapped": [format_address(each) for each in nat.mapped],
+            "mapping": nat.mapping.value,
+            "filtering": nat.filtering.value,
+            "kind": [kind.value for kind in Kind if kind in kinds and len(kinds) < len(Kind)],
+            "server": None if nat.server is None else format_address(nat.server),
+        }
+        if nat.why is not None:
+            record["why"] = nat.why
+        return record
 
     # Ways out
 
@@ -165,11 +184,21 @@ class Findings:
         ]
 
     def _kinds(self, family: int) -> frozenset[Kind]:
-        nats = [nat for nat in self.nats if family_of(nat.local[0]) == family]
-        mapped = [kinds_of(nat.mapping, nat.filtering) for nat in nats if nat.mapped]
-        if mapped or nats:
-            return best_of(mapped)
-        return frozenset(Kind) if self._has(family) else best_of(())
+        mapped = [
+            kinds_of(nat.mapping, nat.filtering)
+            for nat in self.nats
+            if nat.mapped and family_of(nat.local[0]) == family
+        ]
+        return best_of(mapped) if mapped else self._silent_kinds(family)
+
+    def _silent_kinds(self, family: int) -> frozenset[Kind]:
+        """When no server answered over UDP: one may be dead, two are not, nor is one that
+        answered over TCP."""
+        asked = self._asked(family)
+        silent = {each.address for each in asked if each.url.transport == "udp"}
+        streams = any(each.reached for each in asked if each.url.transport != "udp")
+        blocked = len(silent) > 1 or (bool(silent) and streams)
+        return best_of(()) if blocked or not self._has(family) else frozenset(Kind)
 
     def _has(self, family: int) -> bool:
         return any(
@@ -190,22 +219,6 @@ class Findings:
                 yield f"UDP does not get out over IPv{family}, or every server there is dead"
         for name, url in self.failed():
             yield f"{name}: {url} does not serve"
-
-
-def _nat_record(nat: NatBehavior) -> Record:
-    kinds = kinds_of(nat.mapping, nat.filtering) if nat.mapped else {Kind.BLOCKED}
-    record: Record = {
-        "part": "nat",
-        "local": format_address(nat.local),
-        "mapped": [format_address(each) for each in nat.mapped],
-        "mapping": nat.mapping.value,
-        "filtering": nat.filtering.value,
-        "kind": sorted(kind.value for kind in kinds),
-        "server": None if nat.server is None else format_address(nat.server),
-    }
-    if nat.why is not None:
-        record["why"] = nat.why
-    return record
 
 
 def family_of(host: str) -> int:

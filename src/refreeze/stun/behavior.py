@@ -149,6 +149,8 @@ class _Probe:
 
     server: Address
     random: Randomness
+    unsent: int = field(default=0, init=False)
+    """Requests that did not even leave."""
     _running: list[BindingTest] = field(factory=list, init=False)
     _transmits: list[tuple[bytes, Address]] = field(factory=list, init=False)
 
@@ -181,6 +183,10 @@ class _Probe:
         """Datagrams and where they go."""
         taken, self._transmits = self._transmits, []
         return taken
+
+    def not_sent(self) -> None:
+        """One of :meth:`take_transmits` could not leave: nobody will answer it."""
+        self.unsent += 1
 
     def _ask(self, now: float, to: Address, source: Address, change: int = 0) -> BindingTest:
         test = BindingTest(
@@ -241,7 +247,7 @@ class MappingProbe(_Probe):
     def _read_first(self, test: BindingTest) -> None:
         self.mapped = test.mapped
         if self.mapped is None or test.answer is None:
-            self.problem = _problem(test)
+            self.problem = _problem(test, self.unsent)
             self.why = self.no_other = "the server gave no mapped address"
             return
         self.rtt, self.software = test.rtt, test.answer.software
@@ -339,7 +345,7 @@ def check_other_address(other: Address | None, server: Address, own: Collection[
     return None
 
 
-def _problem(test: BindingTest) -> BindingProblem:
+def _problem(test: BindingTest, unsent: int) -> BindingProblem:
     """Why test I gave no mapped address."""
     if test.error is not None:
         code, phrase = test.error
@@ -348,6 +354,8 @@ def _problem(test: BindingTest) -> BindingProblem:
         return BindingProblem(None, "its answer has no mapped address")
     if test.strangers:
         return BindingProblem(None, "only other addresses than its own answered")
+    if unsent >= PATIENCE.rc:
+        return BindingProblem(None, "nothing can be sent there from here")
     return BindingProblem(None, f"no answer within {PATIENCE.timeout:g} s")
 
 
