@@ -30,16 +30,15 @@ from refreeze.peer import (
     Event,
     PeerEnvironment,
     RawProtect,
-    RTCIceCandidate,
     RTCIceCandidateError,
     RTCPeerConnection,
 )
 from refreeze.sessions.forward import Forward
 from refreeze.sessions.identity import Budget, SessionIdentity
 from refreeze.sessions.rounds import RoundBook, RoundRecord
+from refreeze.sessions.trickling import Trickling
 from refreeze.signaling import (
     Apply,
-    CandidateInit,
     Carrier,
     Conversation,
     Dropped,
@@ -95,7 +94,7 @@ class Session:
     _handle: Handle = field(init=False)
     _acting: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
-    _sent_sdp: str = field(default="", init=False, repr=False)
+    _trickling: Trickling = field(init=False)
     _reason: str = field(default="", init=False)
     _work: set[Deferred[None]] = field(factory=set, init=False)
 
@@ -113,7 +112,8 @@ class Session:
             new_id=lambda: f"{self.random.getrandbits(96):024x}",
         )
         self.connection = RTCPeerConnection(self.environment, self._transport_event)
-        self.connection.addEventListener("icecandidate", self._trickle)
+        self._trickling = Trickling(self.conversation, self._send)
+        self.connection.addEventListener("icecandidate", self._trickling.gathered)
         self.connection.addEventListener("icecandidateerror", self._server_failed)
         self.protect = RawProtect(self.connection.iceTransport.datagrams)
         self.protect.on_batch(self.forward.deliver_from_path)
@@ -253,7 +253,7 @@ class Session:
     def _local_sdp(self) -> str:
         description = self.connection.localDescription
         assert description is not None
-        self._sent_sdp = description.sdp
+        self._trickling.sent(description.sdp)
         return description.sdp
 
     def _begin_round(self, cause: Cause, *, ours: bool) -> RoundRecord:
@@ -517,27 +517,6 @@ class Session:
     def _refused(self, what: str, error: JsepError) -> None:
         self.counters[f"refused-{what}s"] += 1
         self.emit("signal.refused", {"id": self.identity.name, "what": what, "why": str(error)})
-
-    def _trickle(self, event: Event) -> None:
-        """Candidates that the description did not have yet when it was sent."""
-        candidate = event.candidate
-        if not isinstance(candidate, RTCIceCandidate) or not self._sent_sdp:
-            return
-        line = candidate.candidate or "a=end-of-candidates"
-        if line in self._sent_sdp or f"a=ice-ufrag:{candidate.usernameFragment}" not in (
-            self._sent_sdp
-        ):
-            return
-        if candidate.candidate:
-            init = CandidateInit(
-                candidate.candidate,
-                sdp_mid=candidate.sdpMid,
-                sdp_mline_index=candidate.sdpMLineIndex,
-                username_fragment=candidate.usernameFragment,
-            )
-            self._send(self.conversation.make_candidate(init))
-        else:
-            self._send(self.conversation.make_end(candidate.usernameFragment))
 
     def _server_failed(self, event: Event) -> None:
         error = event.error
