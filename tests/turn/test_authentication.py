@@ -20,12 +20,14 @@ from refreeze.stun import (
 )
 from refreeze.stun.attributes import encode_error_code
 from refreeze.turn import (
+    Allocated,
     AllocationFailed,
     AllocationLost,
     AllocationState,
     PermissionRefused,
     TurnProblem,
 )
+from refreeze.turn.authentication import opaque_string
 from tests.turn.duet import DATA, PEER, Duet
 from tests.turn.server import ModelServer
 
@@ -135,6 +137,15 @@ class CredentialTests(SynchronousTestCase):
         problem = TurnProblem(401, "unauthorized")
         self.assertEqual(duet.told, [AllocationFailed(problem, "other-credentials")])
         self.assertEqual(duet.server.count(Method.ALLOCATE), 2)
+
+    def test_a_password_is_hashed_as_the_server_hashes_it(self) -> None:
+        """OpaqueString (RFC 8489 section 9.2.2): composed letters, ASCII spaces."""
+        self.assertEqual(opaque_string("e\u0301\u00a0\u3000x y"), "\u00e9  x y")
+        self.assertEqual(opaque_string("plain ~"), "plain ~")
+        duet = Duet(
+            server=ModelServer(password="caf\u00e9 au lait"), password="cafe\u0301\u00a0au lait"
+        )
+        self.assertEqual(duet.start().told, [Allocated()])
 
     def test_sha256_on_every_method(self) -> None:
         for algorithms in (SHA256_FIRST, (2,), (1, 2), (1,)):

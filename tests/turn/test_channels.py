@@ -16,6 +16,7 @@ from refreeze.stun import (
 from refreeze.turn import Allocated, AllocationState, ChannelBound, TurnSettings
 from refreeze.turn.data import FIRST_CHANNEL, LAST_CHANNEL, deserves_channel, encode_channel_data
 from tests.turn.duet import DATA, PEER, Duet
+from tests.turn.server import data_indication
 
 KEY = short_term_key("0123456789abcdefghijkl")
 CHECK = RequestTemplate(
@@ -58,6 +59,36 @@ class BindingTests(SynchronousTestCase):
         duet.send(CHECK)
         duet.run(1.0)
         self.assertEqual(duet.at_peers[-1], (PEER, CHECK, "channel"))
+
+    def test_data_that_is_only_received_binds_it_too(self) -> None:
+        """We send checks, the peer sends data."""
+        duet = Duet().ready(PEER)
+        duet.send(CHECK)
+        for _ in range(3):
+            duet.from_peer(b"\x80data")
+            duet.run(1.0)
+        self.assertEqual(duet.server.count(Method.CHANNEL_BIND), 1)
+        self.assertEqual(len(duet.received), 3)
+        self.assertEqual(duet.told[-1], ChannelBound(PEER))
+
+    def test_what_others_send_from_a_host_binds_nothing(self) -> None:
+        """Whoever sends from a thousand ports takes no number."""
+        duet = Duet().ready(PEER)
+        duet.send(CHECK)
+        for port in range(1, 1000):
+            duet.from_peer(b"\x80data", (PEER[0], port))
+        duet.run(1.0)
+        self.assertEqual(duet.server.count(Method.CHANNEL_BIND), 0)
+        self.assertEqual(len(duet.received), 999)
+
+    def test_a_server_that_does_not_use_what_it_bound_is_not_asked_again(self) -> None:
+        duet = Duet().ready(PEER)
+        duet.send()
+        duet.run(1.0)
+        for _ in range(10):
+            duet.arrive(data_indication(PEER, b"\x80data"))
+            duet.run(1.0)
+        self.assertEqual(duet.server.count(Method.CHANNEL_BIND), 1)
 
     def test_data_goes_in_indications_until_it_is_bound(self) -> None:
         """RFC 8656 section 12.1: both may be mixed, and one request is enough."""

@@ -20,7 +20,6 @@ from refreeze.stun import (
     encode_indication,
     parse,
 )
-from refreeze.stun.attributes import encode_family
 from refreeze.turn.authentication import Authenticator
 from refreeze.turn.channels import Channels
 from refreeze.turn.credentials import TurnCredentials
@@ -43,6 +42,7 @@ from refreeze.turn.events import (
     TurnEvent,
     TurnProblem,
 )
+from refreeze.turn.granting import FAMILIES, fill_allocate, relayed_in, why_missing
 from refreeze.turn.meanings import is_temporary, meaning
 from refreeze.turn.permissions import Permission, Permissions, PermissionState
 from refreeze.turn.redirection import alternate_in, is_usable
@@ -52,18 +52,8 @@ from refreeze.turn.states import AllocationState
 from refreeze.turn.timing import believed_lifetime, end_of, refresh_time, soon
 
 NEVER: Final = float("inf")
-UDP: Final = (17).to_bytes(1, "big") + bytes(3)
-"""REQUESTED-TRANSPORT: what the relay speaks to peers (RFC 8656 section 18.8)."""
-
 MAX_RECEIVED: Final = 1024
 """Payloads that wait for :meth:`Allocation.take_received`."""
-
-FAMILIES: Final = ((4,), (6,), (4, 6))
-
-DRAFT_ADDITIONAL_FAMILY: Final = 0x8032
-"""ADDITIONAL-ADDRESS-FAMILY before it was 0x8000: what coturn 4.6 understands. Like the final
-number it is one that others may ignore.
-"""
 
 
 def _check_families(_: object, __: AttrsAttribute[tuple[int, ...]], value: object) -> None:
@@ -280,7 +270,11 @@ class Allocation:
         self._deliver(channel.family, channel.peer, decoded[1])
 
     def _data_indication(self, message: Message, now: float) -> None:
-        """RFC 8656 section 11.4: what no permission lets in is no data."""
+        """RFC 8656 section 11.4: what no permission lets in is no data.
+
+        Data of the one we talk to deserves a channel as ours does; a stranger at any other port
+        of a host gets none.
+        """
         decoded = decode_data(message)
         if decoded is None:
             icmp = message.attribute(Attribute.ICMP) is not None
@@ -292,6 +286,8 @@ class Allocation:
             self.dropped["not-permitted"] += 1
             return
         permission.used_at = now
+        if peer == permission.peer and deserves_channel(payload):
+            self._channels.bind(peer, permission, now)
         self._deliver(family_of(peer[0]), peer, payload)
 
     def _deliver(self, family: int, peer: Address, payload: bytes) -> None:
@@ -309,6 +305,7 @@ class Allocation:
             channel.permission = permission
             self._transmit(encode_channel_data(channel.number, payload, self.reliable), now)
             return
+        permission.peer = peer
         self._transmit(encode_send(peer, payload, self.random.randbytes(12)), now)
         if deserves_channel(payload):
             self._channels.bind(peer, permission, now)
@@ -324,14 +321,7 @@ class Allocation:
     # Allocate
 
     def _fill_allocate(self, builder: MessageBuilder) -> None:
-        """RFC 8656 section 7.1. IPv4 alone is not asked for by name: old servers answer 420."""
-        builder.add(Attribute.REQUESTED_TRANSPORT, UDP)
-        builder.add(Attribute.LIFETIME, self.settings.lifetime.to_bytes(4, "big"))
-        if self.families == (6,):
-            builder.add(Attribute.REQUESTED_ADDRESS_FAMILY, encode_family(6))
-        elif self.families == (4, 6):
-            builder.add(Attribute.ADDITIONAL_ADDRESS_FAMILY, encode_family(6))
-            builder.add(DRAFT_ADDITIONAL_FAMILY, encode_family(6))
+        fill_allocate(builder, self.families, self.settings.lifetime)
 
     def _allocate_settled(self, request: Request, outcome: Outcome, now: float) -> None:
         self._current = None
@@ -341,10 +331,12 @@ class Allocation:
         if self.state is AllocationState.RELEASING:
             self._start_refresh(now)
             return
-        self._read_addresses(outcome)
-        if not self.relayed:
+        self.relayed = relayed = relayed_in(outcome, self.families)
+        if not relayed:
             self._fail(TurnProblem(None, "bad-address"))
             return
+        lacking = [family for family in self.families if family not in relayed]
+        self.missing = {family: why_missing(outcome, family) for family in lacking}
         self.state = AllocationState.READY
         self.rtt = request.rtt
         self.mapped = outcome.xor_mapped_address
@@ -353,21 +345,6 @@ class Allocation:
         self._granted(outcome, request.started_at)
         self._tell(Allocated())
         self._permissions.begin(now)
-
-    def _read_addresses(self, message: Message) -> None:
-        for address in message.xor_relayed_addresses:
-            family = family_of(address[0])
-            if family in self.families and is_usable(address):
-                self.relayed.setdefault(family, address)
-        error = message.address_error
-        for family in self.families:
-            if family not in self.relayed:
-                told = error is not None and error[0] == family
-                self.missing[family] = (
-                    TurnProblem(error[1], meaning(error[1]).reason)
-                    if told and error is not None
-                    else TurnProblem(None, "not-relayed")
-                )
 
     def _allocate_refused(self, refusal: Message | None, problem: TurnProblem) -> None:
         if self.state is AllocationState.RELEASING:

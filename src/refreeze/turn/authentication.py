@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from unicodedata import category, normalize
 
 from attrs import define, field
 
@@ -25,6 +26,15 @@ LONGEST: Final = 128
 
 STALE_NONCE: Final = 438
 _SUPPORTED: Final = frozenset(map(int, PasswordAlgorithm))
+
+
+def opaque_string(text: str) -> str:
+    """*text* as it is hashed: every space is an ASCII one, letters are composed (RFC 8265 section
+    4.2.2). What that RFC forbids is the server's to refuse.
+    """
+    if text.isascii():
+        return text
+    return normalize("NFC", "".join(" " if category(each) == "Zs" else each for each in text))
 
 
 @define(eq=False, repr=False)
@@ -77,8 +87,12 @@ class Authenticator:
 
     def _make_key(self) -> IntegrityKey:
         """With PASSWORD-ALGORITHMS only SHA-256 signs, whatever makes the key (section 9.2.5)."""
-        texts = self._credentials.username, self._realm, self._credentials.password
-        key = long_term_key(*texts, sha256=self._algorithm == PasswordAlgorithm.SHA256)
+        key = long_term_key(
+            self._credentials.username,
+            opaque_string(self._realm),
+            opaque_string(self._credentials.password),
+            sha256=self._algorithm == PasswordAlgorithm.SHA256,
+        )
         return IntegrityKey(key.key, sha256=self._algorithm is not None)
 
     def introduce(self, builder: MessageBuilder) -> None:

@@ -67,7 +67,7 @@ class Channels:
         self._deadline = NEVER
 
     def bind(self, peer: Address, permission: Permission, now: float) -> None:
-        """Ask for a channel to *peer*, whose permission is there, unless that is under way.
+        """Ask for a channel to *peer*, whose permission is there, unless it has one or was refused.
 
         A peer that had one gets the same number again: it is still its own.
         """
@@ -80,7 +80,7 @@ class Channels:
             channel = Channel(number, peer, permission)
             self.by_peer[peer] = self.by_number[number] = channel
         channel.permission = permission
-        if not channel.binding and now >= channel.retry_at:
+        if not channel.binding and now >= max(channel.until, channel.retry_at):
             self._ask(channel, now)
 
     def _free_number(self, now: float) -> int | None:

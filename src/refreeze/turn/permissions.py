@@ -48,6 +48,8 @@ class Permission:
     """The end of what was granted."""
     next_at: float = NEVER
     """When it is refreshed, lapses, or when a refusal is forgotten."""
+    peer: Address | None = None
+    """To which of the host's addresses we last sent an indication."""
     waiting: deque[tuple[Address, bytes]] = field(factory=deque)
 
 

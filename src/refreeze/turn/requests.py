@@ -153,7 +153,9 @@ class Requests:
 
     def next_deadline(self) -> float | None:
         """When :meth:`run` has something to do."""
-        return min((each.deadline(tx) for each, tx in self._in_flight.values()), default=None)
+        if not self._in_flight:
+            return None
+        return min(each.deadline(tx) for each, tx in self._in_flight.values())
 
     def run(self, now: float) -> None:
         """Send again what is due, and give up what nobody answered."""
