@@ -108,6 +108,17 @@ class RelayPool:
         if not taken:
             self._taken.pop(lease.peer, None)
 
+    def reconfigured(self) -> None:
+        """Credentials and CAs may be others: relays that stay use them from now on.
+
+        What comes and goes with the servers' URLs does so with each lease's next refresh.
+        """
+        servers = self.servers()
+        for (name, url, _slot), relay in list(self._relays.items()):
+            server = servers.get(name)
+            if server is not None and url in server.parsed:
+                relay.refresh(server, self._trust(server))
+
     def look(self) -> None:
         """The machine's addresses may have changed."""
         hosts = self.tools.opener.hosts()
@@ -131,19 +142,21 @@ class RelayPool:
 
     def _relay(self, key: _Key, server: IceServer) -> Relay:
         relay = self._relays.get(key)
-        trust = self._trusts.setdefault(server.ca, ServerTrust(server.ca))
         if relay is not None:
-            relay.refresh(server, trust)
+            relay.refresh(server, self._trust(server))
         else:
             relay = self._relays[key] = Relay(
                 server=server,
                 url=key[1],
                 tools=self.tools,
-                trust=trust,
+                trust=self._trust(server),
                 mux=self.mux,
                 wall=self.wall,
             )
         return relay
+
+    def _trust(self, server: IceServer) -> ServerTrust:
+        return self._trusts.setdefault(server.ca, ServerTrust(server.ca))
 
     def _leave(self, relay: Relay, lease: RelayLease) -> None:
         if relay.leave(lease.listener):

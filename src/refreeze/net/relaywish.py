@@ -31,6 +31,8 @@ _MOVE_SECONDS: Final = 10.0
 """An old allocation stays for so long at least: its candidates may be on their way."""
 
 
+_READ_SECONDS: Final = 60.0
+"""Between two looks at a file with credentials: a rotated one is noticed without a touch."""
 _AGAIN_SECONDS: Final = 1.0
 """Between two attempts, whoever has a reason for another one."""
 
@@ -104,14 +106,16 @@ class Wish:
     """Those of the life."""
     _tried: TimedCredentials | None = field(default=None, init=False)
     """Those of the latest attempt."""
-    _made_at: float = field(default=0.0, init=False)
-    """Wall time of :attr:`_held`."""
+    _tried_wall: float = field(default=0.0, init=False)
+    _held_wall: float = field(default=0.0, init=False)
+    """Wall time they were made for."""
     _tried_at: float = field(default=0.0, init=False)
     _retry_at: float | None = field(default=None, init=False)
     _blocked_until: float = field(default=0.0, init=False)
     """The server asked for that much patience (RFC 8656 section 7.4)."""
     _renew_at: float | None = field(default=None, init=False)
     _look_at: float | None = field(default=None, init=False)
+    _read_at: float | None = field(default=None, init=False)
     _handle: Handle | None = field(default=None, init=False)
 
     _log: ClassVar[Logger] = Logger()
@@ -165,13 +169,8 @@ class Wish:
 
     def refresh(self) -> None:
         """A restart, or another configuration: look at the credentials, and try if it waits."""
-        if self.over or self._attempt is not None:
-            return
-        if self._life is None:
+        if not self.over and self._attempt is None and (self._life is None or self._outdated()):
             self._try_if_allowed()
-        elif self._credentials_changed():
-            self._try()
-        self._update()
 
     def verify(self) -> None:
         """Somebody suspects the allocation: it is lost within about 4 s if nobody answers."""
@@ -179,7 +178,6 @@ class Wish:
             self._life.verify()
         elif self._attempt is None and not self.over:
             self._try_if_allowed()
-            self._update()
 
     def look(self, hosts: Sequence[str]) -> None:
         """The local addresses are these: what was reached from another one is lost."""
@@ -193,16 +191,30 @@ class Wish:
 
     def next_deadline(self) -> float | None:
         """See :class:`~refreeze.net.scheduler.Timed`."""
-        times = (self._retry_at, self._renew_at, self._look_at)
+        times = [self._look_at, self._read_at, self._retry_at]
+        if self._attempt is None and self._retry_at is None:
+            times.append(self._renew_at)
         return min((at for at in times if at is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
         """See :class:`~refreeze.net.scheduler.Timed`."""
         if self._look_at is not None and now >= self._look_at:
             self._let_go(now)
-        due = [at for at in (self._retry_at, self._renew_at) if at is not None and at <= now]
-        if due and self._attempt is None:
+        news = False
+        if self._read_at is not None and now >= self._read_at:
+            self._read_at = on_grid(now + _READ_SECONDS)
+            news = self._source_differs(self._tried, self._tried_wall)
+        if self._attempt is None and (news or self._is_time(now)):
             self._try()
+
+    def _is_time(self, now: float) -> bool:
+        """Whether what was put off, or is running out, is due."""
+        if self._retry_at is not None:
+            if now < self._retry_at:
+                return False
+            self._retry_at = None
+            return self._life is None or self._outdated()
+        return self._renew_at is not None and now >= self._renew_at
 
     def _let_go(self, now: float) -> None:
         """The old allocations that nobody is on any more."""
@@ -222,17 +234,22 @@ class Wish:
     # Attempts
 
     def _try_if_allowed(self) -> None:
-        """Now, unless the server asked for patience, or it was tried a moment ago."""
-        now = self.tools.scheduler.now()
-        if now >= self._blocked_until and now - self._tried_at >= _AGAIN_SECONDS:
+        """Now, or when the server's wish for patience and a moment's rest are over."""
+        allowed = max(self._blocked_until, self._tried_at + _AGAIN_SECONDS)
+        if self.tools.scheduler.now() >= allowed:
             self._try()
+        elif self._retry_at is None or allowed < self._retry_at:
+            self._retry_at = allowed
+        self._update()
 
     def _try(self) -> None:
-        self._retry_at = self._renew_at = None
-        self._tried_at = self.tools.scheduler.now()
+        self._retry_at = None
+        self._tried_at, self._tried_wall = self.tools.scheduler.now(), self.wall()
         self.counters.attempts += 1
+        if self._read_at is None and self.server.reads_files:
+            self._read_at = on_grid(self._tried_at + _READ_SECONDS)
         try:
-            self._tried = self.server.credentials(self.wall())
+            self._tried = self.server.credentials(self._tried_wall)
         except CredentialError as error:
             problem = before_turn(self.url, "no-credentials", str(error))
             self._put_off(problem)
@@ -324,17 +341,23 @@ class Wish:
 
     def _remember_credentials(self) -> None:
         """With an end, they are renewed before it: the old allocation dies with them."""
-        self._held, self._made_at = self._tried, self.wall()
-        if self._held is None or self._held.expires_at is None:
-            return
-        left = self._held.expires_at - self._made_at
-        early = max(left * 0.75, left - self.tools.settings.renew_seconds)
-        self._renew_at = self.tools.scheduler.now() + max(_AGAIN_SECONDS, early)
+        self._held, self._held_wall = self._tried, self._tried_wall
+        self._renew_at = None
+        if self._held is not None and self._held.expires_at is not None:
+            left = self._held.expires_at - self.wall()
+            early = max(left * 0.75, left - self.tools.settings.renew_seconds)
+            self._renew_at = self.tools.scheduler.now() + max(_AGAIN_SECONDS, early)
 
-    def _credentials_changed(self) -> bool:
-        """Whether the source would have given others when those of the life were made."""
+    def _outdated(self) -> bool:
+        """Whether the allocation's credentials are not those to have now."""
+        now = self.tools.scheduler.now()
+        expiring = self._renew_at is not None and now >= self._renew_at
+        return expiring or self._source_differs(self._held, self._held_wall)
+
+    def _source_differs(self, from_these: TimedCredentials | None, at: float) -> bool:
+        """Whether the source would have given others at that wall time; none is no others."""
         try:
-            return self.server.credentials(self._made_at) != self._held
+            return self.server.credentials(at) != from_these
         except CredentialError:
             return False
 

@@ -190,6 +190,11 @@ class IceServer:
         """*urls*, parsed, each once."""
         return tuple(dict.fromkeys(parse_server_url(each) for each in self.urls))
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether its credentials can change where nobody tells us."""
+        return self.credential_file is not None or self.secret_file is not None
+
     def credentials(self, wall: float) -> TimedCredentials:
         """Those to use at *wall* time; CredentialError when a file does not have them."""
         if self.credential is not None:

@@ -181,6 +181,7 @@ class Ground:
             self.relays.tools,
             settings=evolve(self.relays.tools.settings, share_allocations=wanted.share_allocations),
         )
+        self.relays.reconfigured()
         for gatherer in gatherers:
             gatherer.settings = wanted
 
