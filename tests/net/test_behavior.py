@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,9 +31,9 @@ EXTERNAL = "203.0.113.1"
 class BehaviorCase(SynchronousTestCase):
     """A host, perhaps behind a NAT, and a server in public."""
 
-    def world(self, nat: NatSettings | None = PORT_RESTRICTED, **link: Any) -> None:
+    def world(self, nat: NatSettings | None = PORT_RESTRICTED, seed: int = 1, **link: Any) -> None:
         """*nat* None: the host is in public too."""
-        self.clock, self.network = network(**{"delay": 0.01, **link})
+        self.clock, self.network = network(seed, **{"delay": 0.01, **link})
         router = None if nat is None else self.network.nat("nat", EXTERNAL, nat)
         self.host = self.network.host("alice", [INSIDE], nat=router)
         self.server_host = self.network.host("server", ["192.0.2.1", "192.0.2.2"])
@@ -89,14 +88,7 @@ class NatTests(BehaviorCase):
     def test_a_filter_is_told_from_loss(self) -> None:
         """Every tenth packet is lost: sending again makes up for it."""
         for seed in range(5):
-            self.world(evolve(FULL_CONE, preserve_ports=False))
-            lossy, self.network = network(seed, delay=0.01, loss=0.1)
-            self.clock = lossy
-            router = self.network.nat("nat", EXTERNAL, FULL_CONE)
-            self.host = self.network.host("alice", [INSIDE], nat=router)
-            server = self.network.host("server", ["192.0.2.1", "192.0.2.2"])
-            self.server = BehaviorServer(host=server)
-            self.scheduler = Scheduler(self.clock)
+            self.world(FULL_CONE, seed, loss=0.1)
             found = self.find()
             self.assertEqual(found.filtering, FilteringBehavior.ENDPOINT_INDEPENDENT, seed)
 
@@ -116,6 +108,30 @@ class NatTests(BehaviorCase):
         self.assertAlmostEqual(probe.rtt or 0.0, 0.02, places=6)
         self.assertEqual(probe.software, "model")
         self.assertEqual(found.mapped, ((EXTERNAL, 40000),))
+
+
+class RandomTests(BehaviorCase):
+    """A bad network: what is told is true, or unknown, or stricter: silence looks like a filter."""
+
+    STRICTNESS = [each.value for each in Behavior]
+
+    def test_nothing_is_told_that_is_not_so(self) -> None:
+        told = 0
+        for seed in range(60):
+            random = SeededRandom(seed)
+            mapping, filtering = (
+                list(Behavior)[int(random.random() * len(Behavior))] for _ in range(2)
+            )
+            nat = NatSettings(mapping=mapping, filtering=filtering, preserve_ports=False)
+            self.world(nat, seed, delay=0.05, jitter=0.3, loss=0.25, duplicate=0.2, reorder=0.2)
+            found = self.find()
+            shown = f"seed {seed}: {nat} was taken for {found}"
+            self.assertIn(found.mapping, (mapping.value, "unknown"), shown)
+            if found.filtering != "unknown":
+                told += 1
+                strict = self.STRICTNESS.index
+                self.assertGreaterEqual(strict(found.filtering), strict(filtering), shown)
+        self.assertGreater(told, 20)
 
 
 class PoorServerTests(BehaviorCase):

@@ -61,6 +61,8 @@ class FakeAllocations:
 class DoctorCase(SynchronousTestCase):
     """One host, its NAT, and a server."""
 
+    relay_only = False
+
     def world(
         self,
         nat: NatSettings | None = PORT_RESTRICTED,
@@ -79,6 +81,7 @@ class DoctorCase(SynchronousTestCase):
             hosts=lambda: hosts,
             preferred=lambda: [INSIDE],
             servers=lambda: servers,
+            relay_only=lambda: self.relay_only,
             factory=self.host.factory,
             scheduler=scheduler,
             clock=self.clock,
@@ -173,6 +176,14 @@ class ExaminationTests(DoctorCase):
         notes = [each["text"] for each in self.parts(findings, "note")]
         self.assertIn("UDP does not get out over IPv4, or every server there is dead", notes)
         self.assertIn("lab: turn:192.0.2.1 does not serve", notes)
+
+    def test_a_host_that_offers_its_relay_alone_has_no_direct_peers(self) -> None:
+        self.relay_only = True
+        self.world(lab=TURN)
+        findings = self.examine()
+        outcomes = {each["outcome"] for each in self.parts(findings, "expect")}
+        self.assertEqual(outcomes, {"relay", "peer-relay"})
+        self.assertIn("gathering.policy is relay", self.parts(findings, "note")[0]["text"])
 
     def test_one_silent_server_may_be_dead_and_two_are_not(self) -> None:
         """What is not known is not told as if it was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, Final, TypeVar
 
 from attrs import define, field, frozen
@@ -14,6 +14,7 @@ from refreeze.basics import Address, Randomness
 from refreeze.net.port import Batch, Port, PortFactory
 from refreeze.net.ratelog import RateLimitedLog
 from refreeze.net.scheduler import Handle, Scheduler
+from refreeze.net.udp import error_name
 from refreeze.stun import StunError, is_stun, parse
 from refreeze.stun.behavior import (
     FilteringBehavior,
@@ -50,6 +51,8 @@ class ProbeSocket:
 
     _scheduler: Scheduler
     port: Port
+    _progress: Callable[[], None] = lambda: None
+    """Called when something may have become known."""
     _waiting: deque[MappingProbe | FilteringProbe] = field(factory=deque, init=False)
     _begun: list[MappingProbe | FilteringProbe] = field(factory=list, init=False)
     _next_begin: float = field(default=0.0, init=False)
@@ -115,6 +118,7 @@ class ProbeSocket:
                     each.not_sent()
         if self._handle is None:
             return
+        self._progress()
         if not self._waiting and all(each.over for each in self._begun):
             self._close()
             self._done.callback(None)
@@ -141,39 +145,49 @@ class HostExamination:
     random: Randomness
     probes: list[MappingProbe] = field(factory=list, init=False)
     """What each server said; in the order of *servers*."""
-    _filtering: list[FilteringProbe] = field(factory=list, init=False)
-    _base: Address | None = field(default=None, init=False)
+    _filtering: dict[Address, FilteringProbe] = field(factory=dict, init=False)
+    """By server."""
+    _running: list[Deferred[None]] = field(factory=list, init=False)
 
     async def run(self) -> NatBehavior:
         """At most two rounds of :data:`~refreeze.stun.behavior.PATIENCE`; OSError without a socket.
 
         May be cancelled; no socket stays open.
         """
-        socket = ProbeSocket(self.scheduler, self.factory.open_udp(self.host))
-        self._base = base = socket.port.local
+        socket = ProbeSocket(
+            self.scheduler, self.factory.open_udp(self.host), self._ask_for_filters
+        )
+        base = socket.port.local
         self.probes = [
             MappingProbe(server=server, random=self.random, local=base, own=self.own)
             for server in self.servers
         ]
-        await socket.run(self.probes)
-        await self._ask_for_filters()
-        return self._conclude(base)
-
-    async def _ask_for_filters(self) -> None:
-        able = [probe for probe in self.probes if probe.other is not None][:MAX_FILTERING]
-        running: list[Deferred[None]] = []
         try:
-            for probe in able:
-                assert probe.other is not None
-                asked = FilteringProbe(server=probe.server, random=self.random, other=probe.other)
-                self._filtering.append(asked)
-                socket = ProbeSocket(self.scheduler, self.factory.open_udp(self.host))
-                running.append(socket.run([asked]))
-            for each in running:
+            await socket.run(self.probes)
+            for each in self._running:
                 await each
         finally:
-            for each in running:
+            for each in self._running:
                 each.cancel()
+        return self._conclude(base)
+
+    def _ask_for_filters(self) -> None:
+        """Of every server that can tell, as soon as that is known, but not of too many."""
+        for probe in self.probes:
+            if probe.other is None or probe.server in self._filtering:
+                continue
+            if len(self._filtering) < MAX_FILTERING:
+                asked = FilteringProbe(server=probe.server, random=self.random, other=probe.other)
+                self._filtering[probe.server] = asked
+                self._ask_for_filter(asked)
+
+    def _ask_for_filter(self, asked: FilteringProbe) -> None:
+        try:
+            port = self.factory.open_udp(self.host)
+        except OSError as error:
+            asked.why = f"no socket: {error_name(error)}"
+        else:
+            self._running.append(ProbeSocket(self.scheduler, port).run([asked]))
 
     def _conclude(self, base: Address) -> NatBehavior:
         answered = [probe for probe in self.probes if probe.mapped is not None]
@@ -182,7 +196,7 @@ class HostExamination:
             return NatBehavior(local=base, why="no server answered")
         told = next((p for p in answered if p.mapping is not MappingBehavior.UNKNOWN), None)
         mapping = _compared(answered) if told is None else told.mapping
-        asked = self._filtering
+        asked = list(self._filtering.values())
         filtered = next((p for p in asked if p.filtering is not FilteringBehavior.UNKNOWN), None)
         why = None
         if mapping is MappingBehavior.UNKNOWN:

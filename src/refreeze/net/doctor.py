@@ -78,6 +78,8 @@ class Doctor:
     """Where the kernel sends from towards anywhere."""
     servers: Callable[[], Mapping[str, IceServer]]
     """By their names in the configuration."""
+    relay_only: Callable[[], bool]
+    """Whether sessions offer relayed candidates alone."""
     factory: PortFactory
     scheduler: Scheduler
     clock: IReactorTime
@@ -153,6 +155,7 @@ class _Examination:
             ),
             nats=sorted(self._nats, key=lambda each: hosts.index(each.local[0])),
             urls=urls,
+            relay_only=doctor.relay_only(),
         )
 
     def _addresses(self) -> list[LocalAddress]:

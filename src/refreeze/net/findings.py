@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import frozen
 
 from refreeze.basics import Address, format_address, is_ipv6
 from refreeze.net.behavior import NatBehavior
@@ -96,12 +96,16 @@ class LocalAddress:
 
 @frozen(kw_only=True)
 class Findings:
-    """Everything that was found out. *servers*: how many URIs are configured."""
+    """Everything that was found out. *urls*: what is configured, by the server's name.
+
+    *relay_only*: sessions offer relayed candidates alone, as if there was no other way.
+    """
 
     addresses: Sequence[LocalAddress] = ()
     answers: Sequence[Answer] = ()
     nats: Sequence[NatBehavior] = ()
-    urls: Sequence[tuple[str, ServerUrl]] = field(default=())
+    urls: Sequence[tuple[str, ServerUrl]] = ()
+    relay_only: bool = False
 
     def failed(self) -> list[tuple[str, ServerUrl]]:
         """The URIs that something is wrong with: no address of theirs did what it is for."""
@@ -168,7 +172,7 @@ class Findings:
     # What to expect
 
     def _expectations(self, family: int) -> list[Record]:
-        kinds = self._kinds(family)
+        kinds = best_of(()) if self.relay_only else self._kinds(family)
         relay = any(
             family_of(relayed[0]) == family for each in self.answers for relayed in each.relayed
         )
@@ -211,6 +215,8 @@ class Findings:
             yield "no server is configured: what is between this host and others is not known"
         elif not any(url.relays for _name, url in self.urls):
             yield "no TURN server is configured: this host has no relay for those who need one"
+        if self.relay_only:
+            yield "gathering.policy is relay: sessions offer this host's relay alone"
         for family in FAMILIES:
             asked = [each for each in self._asked(family) if each.url.transport == "udp"]
             if not self._has(family):

@@ -79,6 +79,7 @@ class Ground:
             hosts=self.hosts,
             preferred=self.preferred,
             servers=lambda: self.settings().servers,
+            relay_only=lambda: self.settings().gathering.policy == "relay",
             factory=process.ports,
             scheduler=scheduler,
             clock=process.reactor,
