@@ -144,6 +144,12 @@ class FaultTests(_Case):
             self.assertLessEqual(networks.until_data(15.0), 10.0, away)
             networks.until_connected(30.0)
 
+    def test_a_suspend_that_outlives_allocation_and_mapping_is_survived_T37(self) -> None:
+        networks = self.relayed()
+        networks.world.suspend(networks.hosts["alice"], 3600.0)
+        networks.advance(3600.0)
+        self.assertLessEqual(networks.until_data(15.0), 10.0)
+
     def test_an_allocation_that_the_server_forgot_is_made_again_T33(self) -> None:
         networks = self.relayed()
         for allocation in list(networks.turn.allocations):

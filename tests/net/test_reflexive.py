@@ -91,6 +91,14 @@ class ReflexiveTests(SynchronousTestCase):
         self.machine.answer(self.base, moved)
         self.assertEqual((again.mapped, again.ended), ([MAPPED, moved], [None]))
 
+    def test_after_a_suspend_nothing_is_fresh_T37(self) -> None:
+        self.ask()
+        self.machine.answer(self.base, MAPPED)
+        self.machine.reflexive.doubt()
+        again = self.ask()
+        self.assertEqual((again.mapped, again.ended), ([MAPPED], []))
+        self.assertEqual(len(self.machine.asked(self.base)), 2)
+
     def test_an_answer_from_another_address_is_not_believed(self) -> None:
         asked = self.ask()
         data = mapped_answer(self.machine.asked(self.base)[0], ("198.51.100.66", 666))

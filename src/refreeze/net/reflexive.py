@@ -9,9 +9,10 @@ whoever waits for the end of gathering waits for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import ClassVar, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -200,6 +201,11 @@ class Reflexive:
         for key, request in list(self._requests.items()):
             if key[0] == base:
                 self._give_up(request, "gone", "the local address is gone", None)
+
+    def doubt(self) -> None:
+        """The machine slept: nothing that is known is fresh any more (T37)."""
+        for key, known in list(self._known.items()):
+            self._known[key] = evolve(known, at=-inf)
 
     def seen_from(self, base: Address) -> list[Reflection]:
         """What is known of *base*."""

@@ -120,7 +120,7 @@ class Daemon(Service):
         )
         if process.on_address_change is not None:
             process.on_address_change(self.network.hint)
-        process.scheduler.on_clock_jump(self.supervisor.clock_jumped)
+        process.scheduler.on_clock_jump(self._clock_jumped)
         self.ground.mux.on_port_broken(self._port_broken)
         self.ground.mux.on_send_refused(self._send_refused)
 
@@ -186,6 +186,10 @@ class Daemon(Service):
     def _release(self) -> None:
         self.ground.close()
         self.store.close()
+
+    def _clock_jumped(self, gap: float) -> None:
+        self.ground.clock_jumped()
+        self.supervisor.clock_jumped(gap)
 
     def _port_broken(self, base: Address, reason: str) -> None:
         """Open the socket again before anybody restarts over a dead one (T35)."""
