@@ -11,6 +11,7 @@ from typing import Any
 from attrs import define, field
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
@@ -29,7 +30,8 @@ from refreeze.net.servers import IceServer
 from refreeze.net.udp import UdpPortFactory
 from refreeze.testing.names import FakeNames
 from refreeze.turn import TurnSettings
-from tests.interop.coturn import HOST, LOOK, PASSWORD, USER, Coturn
+from tests.interop.coturn import HOST, LOOK, PASSWORD, USER, Coturn, free_ports
+from tests.net.authority import Authority
 
 reactor: Any = installed
 PATIENCE = 15.0
@@ -119,16 +121,26 @@ class Inbox:
         return [data for data, _source in self.items]
 
 
+class Rude(Protocol):
+    """No TLS server."""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
 class CoturnTests(TestCase):
     """Real sockets on loopback only."""
 
     timeout = 60.0
 
-    def directory(self) -> Path:
-        return Path(self.mktemp()).resolve()
+    def new_directory(self) -> Path:
+        path = Path(self.mktemp()).resolve()
+        path.mkdir(parents=True)
+        return path
 
     async def coturn(self, **options: Any) -> Coturn:
-        server = Coturn(self, self.directory(), **options)
+        server = Coturn(self, self.new_directory(), **options)
         await server.start()
         return server
 
@@ -175,3 +187,119 @@ class CoturnTests(TestCase):
 
     def test_tls_carries_data_both_ways_and_release_leaves_nothing(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self.story_of(lambda s: f"turns:turn.test:{s.tls_port}"))
+
+    async def refused(self, reason: str, code: int, client: Client) -> None:
+        (relay,) = await client.settle()
+        self.assertEqual(list(relay.ports), [])
+        assert relay.problem is not None
+        self.assertEqual((relay.problem.reason, relay.problem.code), (reason, code))
+
+    def test_a_certificate_that_nobody_trusts_is_named(self) -> Deferred[None]:
+        async def story() -> None:
+            server = await self.coturn()
+            for ca in (None, Authority("another").write(self.new_directory())):
+                client = self.client(f"turns:turn.test:{server.tls_port}", ca=ca)
+                await self.refused("untrusted-certificate", 701, client)
+            self.assertNotIn("ALLOCATE", server.said())
+
+        return Deferred.fromCoroutine(story())
+
+    def test_a_certificate_for_another_name_is_named(self) -> Deferred[None]:
+        async def story() -> None:
+            server = await self.coturn()
+            client = self.client(f"turns:other.test:{server.tls_port}", ca=server.ca)
+            await self.refused("wrong-name", 701, client)
+
+        return Deferred.fromCoroutine(story())
+
+    def test_an_expired_certificate_is_named(self) -> Deferred[None]:
+        async def story() -> None:
+            server = await self.coturn(days=-1)
+            client = self.client(f"turns:turn.test:{server.tls_port}", ca=server.ca)
+            await self.refused("expired-certificate", 701, client)
+
+        return Deferred.fromCoroutine(story())
+
+    def test_tls_to_the_port_without_tls_is_named(self) -> Deferred[None]:
+        """coturn takes both on both ports, so it is another server that cannot."""
+
+        async def story() -> None:
+            listening = reactor.listenTCP(0, Factory.forProtocol(Rude), interface=HOST)
+            self.addCleanup(listening.stopListening)
+            client = self.client(f"turns:{HOST}:{listening.getHost().port}")
+            await self.refused("not-tls", 701, client)
+
+        return Deferred.fromCoroutine(story())
+
+    def test_wrong_credentials_are_unauthorized(self) -> Deferred[None]:
+        async def story() -> None:
+            server = await self.coturn()
+            url = f"turn:{HOST}:{server.port}"
+            await self.refused("unauthorized", 401, self.client(url, credential="wrong"))
+
+        return Deferred.fromCoroutine(story())
+
+    def test_nobody_at_that_port(self) -> Deferred[None]:
+        async def story() -> None:
+            (port,) = free_ports(1)
+            tcp = self.client(f"turn:{HOST}:{port}?transport=tcp")
+            await self.refused("refused", 701, tcp)
+            udp = self.client(f"turn:{HOST}:{port}")
+            await self.refused("unreachable", 701, udp)
+
+        return Deferred.fromCoroutine(story())
+
+    async def comes_back(self, url: Callable[[Coturn], str], *, by_itself: bool) -> None:
+        server = await self.coturn()
+        client = self.client(url(server), ca=server.ca)
+        (relay,) = await client.settle()
+        await until(lambda: len(relay.ports) == 2)
+        before = [port.local for port in relay.ports]
+        gone = server.kill()
+        assert gone is not None
+        await gone
+        if not by_itself:
+            relay.verify()
+        await until(lambda: not relay.ports, 6.0)
+        self.assertLessEqual(set(before), {base for bases, _why in client.lost for base in bases})
+        await server.start()
+        await until(lambda: len(relay.ports) == 2, 10.0)
+        await self.echoes(client, relay)
+
+    def test_a_server_that_was_killed_and_started_again_over_udp(self) -> Deferred[None]:
+        """T33: suspected by somebody, else found by the next refresh."""
+        return Deferred.fromCoroutine(
+            self.comes_back(lambda s: f"turn:{HOST}:{s.port}", by_itself=False)
+        )
+
+    def test_a_server_that_was_killed_and_started_again_over_tls(self) -> Deferred[None]:
+        """T33: the connection's end tells it."""
+        return Deferred.fromCoroutine(
+            self.comes_back(lambda s: f"turns:turn.test:{s.tls_port}", by_itself=True)
+        )
+
+    def test_credentials_of_a_shared_secret_that_are_renewed_beside(self) -> Deferred[None]:
+        """T30: the new ones on a socket of their own; the old allocation is given back."""
+
+        async def story() -> None:
+            server = await self.coturn(options=["use-auth-secret", "static-auth-secret=s3cr3t"])
+            url = f"turn:{HOST}:{server.port}"
+            client = Client(self, {"here": IceServer(urls=(url,), secret="s3cr3t", ttl=60.0)})
+            (relay,) = await client.settle()
+            await until(lambda: len(relay.ports) == 2)
+            before = [port.local for port in relay.ports]
+            client.servers["here"] = IceServer(
+                urls=(url,), secret="s3cr3t", ttl=60.0, username="another"
+            )
+            await deferLater(reactor, 1.1)
+            client.lease.refresh()
+            await until(lambda: set(relay.leaving) == set(before))
+            self.assertEqual(len(relay.ports), 2)
+            self.assertEqual(client.lost, [])
+            await self.echoes(client, relay)
+            client.lease.release()
+            await until(lambda: server.said().count("delete: realm") == 2, 3.0)
+            self.assertNotIn("437", server.said())
+            self.assertNotIn("441", server.said())
+
+        return Deferred.fromCoroutine(story())

@@ -73,11 +73,11 @@ class AllocationTests(RelayCase):
         self.assertEqual((self.server.allocations, self.server.connections), ([], 0))
 
     def test_a_server_that_knows_one_family_at_a_time_is_asked_for_each(self) -> None:
-        """coturn 4.6 leaves the second family out without a word."""
-        hosts = self.names["coturn.test"] = ["203.0.113.20", "2001:db8::20"]
-        server = self.turn_server("coturn", hosts, additional=False)
+        """One of before RFC 8656 leaves the second family out without a word."""
+        hosts = self.names["older.test"] = ["203.0.113.20", "2001:db8::20"]
+        server = self.turn_server("older", hosts, additional=False)
         self.site.servers.clear()
-        self.use("turn:coturn.test")
+        self.use("turn:older.test")
         relay, _lease, _watcher = self.relay()
         self.until(lambda: len(relay.ports) == 2, 2.0)
         self.assertEqual([port.local[0] for port in relay.ports], hosts)

@@ -34,9 +34,8 @@ class RelayListener(Protocol):
 class Relay:
     """I am one allocation for all families where the server can do that, else one for each.
 
-    A server that does not know ADDITIONAL-ADDRESS-FAMILY (coturn 4.6 knows only the number that
-    it had in a draft) says nothing of the second family: that is asked for on its own then, from
-    another socket. One that says why it has none is believed.
+    A server that does not know ADDITIONAL-ADDRESS-FAMILY says nothing of the second family: that
+    is asked for on its own then, from another socket. One that says why it has none is believed.
     """
 
     server: IceServer

@@ -60,7 +60,7 @@ class FakeTurnServer:
     capacity: int | None = field(default=None, kw_only=True)
     """Allocations in all, then 508."""
     additional: bool = field(default=True, kw_only=True)
-    """False: ADDITIONAL-ADDRESS-FAMILY is left out without a word, as by coturn 4.6."""
+    """False: ADDITIONAL-ADDRESS-FAMILY is left out without a word (RFC 5766)."""
     relays: bool = field(default=True, kw_only=True)
     """False: a STUN server, which answers 400 to TURN."""
     port: int = field(default=3478, kw_only=True)
