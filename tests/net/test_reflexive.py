@@ -66,6 +66,14 @@ class ReflexiveTests(SynchronousTestCase):
         self.assertEqual((problem.url, problem.local), ("stun:192.0.2.53", self.base))
         self.assertEqual(self.machine.mux.claims_of(self.machine.reflexive), frozenset())
 
+    def test_closed_it_asks_nothing_more_and_owns_nothing(self) -> None:
+        asked = self.ask()
+        self.machine.reflexive.close()
+        self.assertEqual(self.machine.mux.claims_of(self.machine.reflexive), frozenset())
+        self.machine.advance(60.0)
+        self.assertEqual(len(self.machine.asked(self.base)), 1)
+        self.assertEqual(asked.ended, [])
+
     def test_who_asks_meanwhile_shares_the_request(self) -> None:
         first, second = self.ask(), self.ask()
         self.assertEqual(len(self.machine.asked(self.base)), 1)

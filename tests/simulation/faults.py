@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from attrs import evolve, frozen
@@ -11,20 +11,22 @@ from attrs import evolve, frozen
 from refreeze.basics import Randomness
 from refreeze.sessions.supervisor import OperationError
 from refreeze.testing import LinkSettings
-from tests.simulation.scene import SESSION, Scene
+from tests.simulation.scene import NATS, SESSION, Scene
 
 End: TypeAlias = Callable[[], None]
+Kind: TypeAlias = Callable[[Scene, "Fault"], End]
+"""Lets a fault happen, and returns what ends it."""
 
 SIDES = ("alice", "bob")
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """What has no end, or did not begin."""
 
 
 @frozen
 class Fault:
-    """*kind* is a key of :data:`KINDS`; *side* and *salt* are its particulars."""
+    """*kind* is the name of a :data:`Kind`; *side* and *salt* are its particulars."""
 
     at: float
     kind: str
@@ -36,16 +38,11 @@ class Fault:
         return f"{self.at:8.3f} {self.kind} of {self.side} for {self.seconds:.3f} s ({self.salt})"
 
 
-def begin(scene: Scene, fault: Fault) -> End:
-    """Let it happen; returns what ends it."""
-    return KINDS[fault.kind](scene, fault)
-
-
 def path(scene: Scene, fault: Fault) -> End:
     """The selected 5-tuple of one side is swallowed."""
     route = scene.route(fault.side)
     if route is None:
-        return _nothing
+        return nothing
     return scene.world.network.blackhole(route.base, route.remote_address).end
 
 
@@ -95,17 +92,18 @@ def slow(scene: Scene, fault: Fault) -> End:
 
 
 def rebind(scene: Scene, fault: Fault) -> End:
-    """The NAT gives everybody another port, or another address, or forgets everything."""
-    nat = scene.world.network.nats.get("nat")
+    """A side's NAT gives everybody another port, or another address, or forgets everything."""
+    nat = scene.world.network.nats.get(fault.side)
     if nat is not None:
         what = fault.salt % 3
         if what == 0:
             nat.rebind()
         elif what == 1:
-            nat.rebind("203.0.113.2" if nat.address == "203.0.113.1" else "203.0.113.1")
+            first, second = NATS[fault.side]
+            nat.rebind(second if nat.address == first else first)
         else:
             nat.forget()
-    return _nothing
+    return nothing
 
 
 def signaling(scene: Scene, fault: Fault) -> End:
@@ -131,7 +129,7 @@ def stop(scene: Scene, fault: Fault) -> End:
 
 def _down(scene: Scene, name: str, *, graceful: bool) -> End:
     if name not in scene.running or scene.hosts[name].asleep:
-        return _nothing
+        return nothing
     if graceful:
         scene.stop(name)
     else:
@@ -144,14 +142,14 @@ def suspend(scene: Scene, fault: Fault) -> End:
     host = scene.hosts[fault.side]
     if fault.side in scene.running and not host.asleep:
         scene.world.suspend(host, fault.seconds)
-    return _nothing
+    return nothing
 
 
 def address(scene: Scene, fault: Fault) -> End:
     """One address of a host goes, and comes again."""
     host = scene.hosts[fault.side]
     if not host.interfaces:
-        return _nothing
+        return nothing
     gone = sorted(host.interfaces)[fault.salt % len(host.interfaces)]
     host.remove_address(gone)
 
@@ -182,10 +180,10 @@ def operator(scene: Scene, fault: Fault) -> End:
                 daemon.supervisor.restart(SESSION, reason="simulation", force=True)
             except OperationError:
                 continue
-    return _nothing
+    return nothing
 
 
-KINDS: dict[str, Callable[[Scene, Fault], End]] = {
+KINDS: dict[str, Kind] = {
     each.__name__: each
     for each in (
         path,
@@ -207,9 +205,10 @@ KINDS: dict[str, Callable[[Scene, Fault], End]] = {
 }
 
 
-def random_fault(random: Randomness, at: float) -> Fault:
-    """One of any kind; most are short."""
-    kind = sorted(KINDS)[int(random.random() * len(KINDS))]
+def random_fault(random: Randomness, at: float, kinds: Iterable[str] = KINDS) -> Fault:
+    """One of any of *kinds*; most are short."""
+    names = sorted(kinds)
+    kind = names[int(random.random() * len(names))]
     longest = 90.0 if random.random() < 0.2 else 20.0
     side = SIDES[int(random.random() * 2)]
     return Fault(at, kind, random.random() * longest, side, random.getrandbits(16))

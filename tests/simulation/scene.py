@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from attrs import define, field, frozen
 
 from refreeze.config import DaemonSettings, HubSettings
+from refreeze.net.servers import IceServer
 from refreeze.service import Daemon
 from refreeze.sessions.forward import ForwardSettings
 from refreeze.sessions.session import Session
@@ -17,8 +19,10 @@ from refreeze.testing import (
     DatagramLog,
     EchoProgram,
     FakeHost,
+    FakeTurnServer,
     LinkSettings,
     LocalProgram,
+    Nat,
     NatSettings,
     VirtualWorld,
 )
@@ -43,13 +47,40 @@ class SceneEvent(NamedTuple):
         return f"{self.at:9.3f} {self.who:5} {self.topic} {self.fields}"
 
 
+NATS = {"alice": ("203.0.113.1", "203.0.113.2"), "bob": ("203.0.113.101", "203.0.113.102")}
+"""The external address of each side's NAT, and another one that it may change to."""
+TURN = ("203.0.113.10", "2001:db8::10")
+DEAD = "203.0.113.66"
+"""Nobody's."""
+NAMES = {"turn.example": TURN, "dead.example": (DEAD,)}
+
+
+@frozen(kw_only=True)
+class TurnShape:
+    """A TURN server, and how the daemons know it."""
+
+    urls: Sequence[str] = (f"turn:{TURN[0]}",)
+    credentials: str = "file"
+    """``file``: they can be rotated; ``secret``: they are made for *ttl* seconds."""
+    ttl: float = 120.0
+    sha256: bool = False
+    max_lifetime: float = 3600.0
+    nonce_seconds: float = 3600.0
+
+
 @frozen(kw_only=True)
 class Shape:
-    """What a scene is made of. *nat*: in front of all of alice's addresses."""
+    """What a scene is made of. *nat* and *bob_nat*: in front of all of a side's addresses.
+
+    *stun* are URLs of servers without credentials, which may be dead ones.
+    """
 
     alice: Sequence[str] = ("192.0.2.1", "198.51.100.1")
     bob: Sequence[str] = ("192.0.2.2", "198.51.100.2")
     nat: NatSettings | None = None
+    bob_nat: NatSettings | None = None
+    turn: TurnShape | None = None
+    stun: Sequence[str] = ()
     link: LinkSettings = field(factory=LinkSettings)
     liveness: str = "default"
     offerer: str = "alice"
@@ -72,17 +103,24 @@ class Scene:
     sessions: dict[str, list[Session]] = field(init=False)
     events: deque[SceneEvent] = field(init=False)
     program: LocalProgram = field(init=False)
+    turn: FakeTurnServer | None = field(init=False)
+    rotations: int = field(default=0, init=False)
+    addresses: dict[str, set[str]] = field(init=False)
+    """All that a side ever had."""
+    ended_at: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
         shape = self.shape
         world = self.world = VirtualWorld(self.seed, link=shape.link, log=DatagramLog(None))
         network = world.network
-        nat = None if shape.nat is None else network.nat("nat", "203.0.113.1", shape.nat)
+        world.reactor.nameResolver.table.update(NAMES)
         self.hosts = {
             "hub": network.host("hub"),
-            "alice": network.host("alice", shape.alice, nat=nat),
-            "bob": network.host("bob", shape.bob),
+            "alice": network.host("alice", shape.alice, nat=self._nat("alice", shape.nat)),
+            "bob": network.host("bob", shape.bob, nat=self._nat("bob", shape.bob_nat)),
         }
+        self.addresses = {"alice": {*shape.alice}, "bob": {*shape.bob}}
+        self.turn = self._turn_server()
         self.lives = {name: [] for name in self.hosts}
         self.sessions = {name: [] for name in self.hosts}
         self.events = deque(maxlen=4000)
@@ -91,6 +129,54 @@ class Scene:
             self.start(name)
         program = LocalProgram(self.hosts["alice"], LISTEN["alice"], rate=shape.rate)
         self.program = world.run(program)
+
+    def _nat(self, side: str, settings: NatSettings | None) -> Nat | None:
+        if settings is None:
+            return None
+        return self.world.network.nat(side, NATS[side][0], settings)
+
+    # The TURN server
+
+    def _turn_server(self) -> FakeTurnServer | None:
+        shape = self.shape.turn
+        if shape is None:
+            return None
+        server = self.world.turn_server(
+            self.world.network.host("turn", TURN),
+            sha256=shape.sha256,
+            max_lifetime=shape.max_lifetime,
+            nonce_seconds=shape.nonce_seconds,
+        )
+        self.rotate(server)
+        return server
+
+    def rotate(self, server: FakeTurnServer) -> None:
+        """Other credentials, for the server and in the daemons' file, from now on."""
+        assert self.shape.turn is not None
+        if self.shape.turn.credentials == "secret":
+            server.rotate_credentials(secret="shared")
+            return
+        self.rotations += 1
+        name, password = f"user-{self.rotations}", f"password-{self.rotations}"
+        server.rotate_credentials({name: password})
+        Path(self._credential_file).write_text(f"{name}\n{password}\n")
+
+    @property
+    def _credential_file(self) -> str:
+        return f"credentials-{self.seed}"
+
+    def _servers(self) -> dict[str, IceServer]:
+        shape, servers = self.shape, dict[str, IceServer]()
+        if shape.stun:
+            servers["stun"] = IceServer(urls=tuple(shape.stun))
+        if shape.turn is None:
+            return servers
+        urls = tuple(shape.turn.urls)
+        if shape.turn.credentials == "secret":
+            servers["turn"] = IceServer(urls=urls, secret="shared", ttl=shape.turn.ttl)
+        else:
+            servers["turn"] = IceServer(urls=urls, credential_file=self._credential_file)
+        return servers
 
     # Daemons
 
@@ -132,6 +218,7 @@ class Scene:
             name=name,
             hub=HubSettings(connect=HUB),
             watchdog=shape.watchdog,
+            servers=self._servers(),
             sessions={SESSION: session},
         )
 
@@ -183,4 +270,6 @@ class Scene:
 
     def end(self) -> Sequence[object]:
         """Stop everything; returns the calls that somebody left behind."""
-        return self.world.stop()
+        left = self.world.stop()
+        self.ended_at = self.now
+        return left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,8 +17,9 @@ from refreeze.testing import (
 )
 from refreeze.watchdog import PolicySettings
 from tests.simulation.accounts import leaks, losses
-from tests.simulation.faults import End, Fault, begin, random_fault
+from tests.simulation.faults import KINDS, End, Fault, random_fault
 from tests.simulation.scene import Scene, Shape
+from tests.simulation.serverfaults import ALL_KINDS
 
 RECONNECT_WITHIN = 30.0
 """Seconds after a path exists, besides the longest probe interval."""
@@ -60,11 +61,11 @@ def random_shape(random: SeededRandom) -> Shape:
     )
 
 
-def random_faults(random: SeededRandom) -> list[Fault]:
-    """Up to ten, often at once, in order of their beginnings."""
+def random_faults(random: SeededRandom, kinds: Iterable[str] = KINDS) -> list[Fault]:
+    """Up to ten of *kinds*, often at once, in order of their beginnings."""
     at, faults = random.uniform(0.0, 5.0), []
     for _ in range(1 + int(random.random() * 10)):
-        faults.append(random_fault(random, at))
+        faults.append(random_fault(random, at, kinds))
         at += random.uniform(0.0, 15.0) if random.random() < 0.7 else 0.0
     return faults
 
@@ -74,17 +75,14 @@ class Schedule:
     """Play it with :meth:`run`; its text says how it went."""
 
     seed: int
-    shape: Shape = field(init=False)
-    faults: list[Fault] = field(init=False)
+    shape: Shape
+    faults: list[Fault]
     scene: Scene = field(init=False)
     healed_at: float = field(default=0.0, init=False)
     took: float | None = field(default=None, init=False)
     """Seconds from the last fault's end until data flowed again; None: it never did."""
 
     def __attrs_post_init__(self) -> None:
-        random = SeededRandom(self.seed)
-        self.shape = random_shape(random.child("shape"))
-        self.faults = random_faults(random.child("faults"))
         self.scene = Scene(self.seed, self.shape)
 
     @property
@@ -123,7 +121,7 @@ class Schedule:
 
         for number, fault in enumerate(self.faults):
             until(fault.at)
-            ends.append((fault.at + fault.seconds, number, begin(scene, fault)))
+            ends.append((fault.at + fault.seconds, number, ALL_KINDS[fault.kind](scene, fault)))
             ends.sort(key=lambda each: each[:2])
         until(max(fault.at + fault.seconds for fault in self.faults))
         scene.world.network.heal()
@@ -137,9 +135,16 @@ class Schedule:
         yield from map(str, list(self.scene.events)[-60:])
 
 
-def judge(case: SynchronousTestCase, seed: int) -> Schedule:
-    """Play the schedule of *seed*; the test fails with its whole story when anything is wrong."""
-    schedule = Schedule(seed)
+def random_schedule(seed: int) -> Schedule:
+    """Two hosts that can see each other, and what goes wrong between them."""
+    random = SeededRandom(seed)
+    return Schedule(
+        seed, random_shape(random.child("shape")), random_faults(random.child("faults"))
+    )
+
+
+def judge(case: SynchronousTestCase, schedule: Schedule) -> Schedule:
+    """Play it; the test fails with its whole story when anything is wrong."""
     wrong = schedule.run()
     wrong += [failure.getTraceback() for failure in case.flushLoggedErrors()]
     if wrong:

@@ -291,7 +291,7 @@ class LogTests(Case):
         (entry,) = self.network.log
         self.assertEqual(
             entry,
-            (1.0, 1.01, "alice", ALICE, ALICE, BOB, BOB, 100, Fate.DELIVERED, "", b"h" * 32, False),
+            (1.0, 1.01, "alice", ALICE, ALICE, BOB, BOB, 100, Fate.DELIVERED, "", b"h" * 64, False),
         )
         text = str(entry)
         for part in ("1.000000", "alice 192.0.2.1:5000 -> 192.0.2.2:5000 100 B delivered"):

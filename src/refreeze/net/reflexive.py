@@ -207,6 +207,11 @@ class Reflexive:
         for key, known in list(self._known.items()):
             self._known[key] = evolve(known, at=-inf)
 
+    def close(self) -> None:
+        """Ask nothing any more: who still waits is not told."""
+        for request in list(self._requests.values()):
+            self.end(request)
+
     def seen_from(self, base: Address) -> list[Reflection]:
         """What is known of *base*."""
         return [each.reflection for key, each in self._known.items() if key[0] == base]

@@ -222,6 +222,7 @@ class Ground:
 
     def close(self) -> None:
         """Close every socket."""
+        self.reflexive.close()
         self.pool.close()
         if self._group is not None:
             self._group.close()

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from refreeze.basics import Address, format_address
 
-HEAD: Final = 32
+HEAD: Final = 64
 """First bytes of a datagram that its entry keeps."""
 
 

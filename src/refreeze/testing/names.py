@@ -27,13 +27,15 @@ class _Resolution:
 class FakeNames:
     """I resolve what stands in my *table*, *delay* seconds after I was asked.
 
-    A name that does not stand there has no address; one of :attr:`silent` is never answered.
+    A name that does not stand there has no address. For one of :attr:`silent` no server answers:
+    as the system's resolver, I say after *patience* seconds that it has none.
     """
 
     clock: VirtualClock
     table: dict[str, Sequence[str]] = field(factory=dict)
     silent: set[str] = field(factory=set)
     delay: float = 0.0
+    patience: float = 30.0
     asked: list[str] = field(factory=list, init=False)
 
     def resolveHostName(
@@ -48,7 +50,10 @@ class FakeNames:
         resolution = _Resolution(hostName)
         self.asked.append(hostName)
         resolutionReceiver.resolutionBegan(resolution)
-        if hostName not in self.silent:
+        if hostName in self.silent:
+            at = self.clock.seconds() + self.patience
+            self.clock.run_at(at, resolutionReceiver.resolutionComplete)
+        else:
             self.clock.callLater(self.delay, self._answer, resolutionReceiver, hostName)
         return resolution
 
