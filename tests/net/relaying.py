@@ -65,7 +65,7 @@ class Site:
     def __attrs_post_init__(self) -> None:
         self.host = self.world.network.host("client", CLIENT)
         self.reactor = self.world.reactor.on("client")
-        self.scheduler = Scheduler(self.reactor)
+        self.scheduler = Scheduler(self.reactor, boottime=self.reactor.boottime)
         self.mux = Mux(self.scheduler.now)
         opener = ChannelOpener(
             reactor=self.reactor,
@@ -87,6 +87,12 @@ class Site:
             wall=self.reactor.wall,
             servers=lambda: self.servers,
         )
+        self.scheduler.on_clock_jump(self.pool.slept)
+
+    def suspend(self, seconds: float) -> None:
+        """The machine sleeps."""
+        self.host.suspend(seconds)
+        self.reactor.suspend(seconds)
 
     def lease(self, peer: str = "bob", session: str = "s") -> tuple[RelayLease, Watcher]:
         """Of a session, and what it is told."""

@@ -242,6 +242,47 @@ class AwayTests(RelayCase):
         self.until(lambda: bool(relay.ports), 5.0)
 
 
+class SleepTests(RelayCase):
+    """T37: the server's clock went on while ours stood still."""
+
+    def wake(self, seconds: float) -> None:
+        self.site.suspend(seconds)
+        self.advance(seconds)
+
+    def test_T37_after_a_long_sleep_the_allocation_is_gone_and_made_again_in_a_second(self) -> None:
+        relay, _lease, watcher = self.ready()
+        self.wake(3600.0)
+        self.assertEqual(self.server.allocations, [])
+        self.advance(20.0)
+        self.assertEqual(len(watcher.lost), 1)
+        self.assertTrue(relay.ports)
+        self.assertEqual(len(self.server.allocations), 1)
+
+    def test_T37_after_six_minutes_permissions_and_channels_are_there_again(self) -> None:
+        relay, _lease, watcher = self.ready()
+        peer = self.ear()
+        for _ in range(3):
+            relay.ports[0].send([(b"\x80before", peer.local, 0)])
+            self.advance(1.0)
+        self.advance(120.0)
+        self.wake(360.0)
+        self.advance(16.0)
+        before = len(peer.data)
+        relay.ports[0].send([(b"\x80after", peer.local, 0)])
+        self.advance(1.0)
+        self.assertEqual(peer.data[before:], [b"\x80after"])
+        self.assertEqual(watcher.lost, [])
+
+    def test_a_short_sleep_disturbs_nothing(self) -> None:
+        relay, _lease, watcher = self.ready()
+        bases = [port.local for port in relay.ports]
+        for _ in range(20):
+            self.wake(5.0)
+            self.advance(20.0)
+        self.assertEqual([port.local for port in relay.ports], bases)
+        self.assertEqual(watcher.lost, [])
+
+
 class ReleaseTests(RelayCase):
     """What was allocated is given back."""
 

@@ -137,6 +137,11 @@ class Relay:
         for wish in self.wishes:
             wish.verify()
 
+    def slept(self, seconds: float) -> None:
+        """The machine did, and its clock with it."""
+        for wish in self.wishes:
+            wish.slept(seconds)
+
     def look(self, hosts: Sequence[str]) -> None:
         """The local addresses are these: what was reached from another one is lost."""
         for wish in self.wishes:

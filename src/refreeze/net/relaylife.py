@@ -77,6 +77,8 @@ class RelayLife:
     _heard: float = field(default=0.0, init=False)
     _release_by: float = field(default=0.0, init=False)
     _released: ReleasedCallback = field(default=lambda _: None, init=False)
+    _ahead: float = field(default=0.0, init=False)
+    """By which the server's time is ahead of ours, since we slept."""
     _handle: Handle | None = field(default=None, init=False)
     _pumping: bool = field(default=False, init=False)
 
@@ -94,24 +96,33 @@ class RelayLife:
 
     def start(self) -> None:
         """Ask the server for it; the answer never comes inside this call."""
-        self._began = self._heard = now = self.scheduler.now()
+        self._began = self._heard = self.scheduler.now()
         self.channel.on_frames(self._frames_received)
         self.channel.on_lost(self.lost)
         self._handle = self.scheduler.add(self)
-        self.allocation.start(now)
+        self.allocation.start(self._server_time())
         self._pump()
 
     def verify(self) -> None:
         """Is it still there? It is lost in about 4 s if nobody answers."""
         if self.state == "ready":
-            self.allocation.verify(self.scheduler.now())
+            self.allocation.verify(self._server_time())
             self._pump()
+
+    def slept(self, seconds: float) -> None:
+        """The clock stood still for so long, and the server's did not: what is late is due now.
+
+        Permissions and channels that ran out meanwhile would be silence for ever (T37).
+        """
+        self._ahead += seconds
+        if self._handle is not None:
+            self._handle.update()
 
     def lost(self, reason: str) -> None:
         """Its 5-tuple cannot carry anything any more."""
         state = self.state
         if state not in ("releasing", "over"):
-            self.allocation.lost(reason, self.scheduler.now())
+            self.allocation.lost(reason, self._server_time())
         if state == "asking":
             self._end_failed(UNANSWERED)
         elif state == "ready":
@@ -133,11 +144,10 @@ class RelayLife:
         if self.state == "releasing":
             return
         self._released = released
-        now = self.scheduler.now()
-        self._release_by = now + self.settings.release_seconds
+        self._release_by = self.scheduler.now() + self.settings.release_seconds
         self.state = "releasing"
         self._close_ports("released")
-        self.allocation.release(now)
+        self.allocation.release(self._server_time())
         self._pump()
 
     def abort(self) -> None:
@@ -156,7 +166,7 @@ class RelayLife:
         """See :class:`~refreeze.net.relayport.Relaying`."""
         if self.state != "ready":
             return 0
-        now, allocation = self.scheduler.now(), self.allocation
+        now, allocation = self._server_time(), self.allocation
         taken = sum([allocation.send(peer, payload, now) for payload, peer in items])
         self._pump()
         return taken
@@ -166,11 +176,14 @@ class RelayLife:
     def next_deadline(self) -> float | None:
         """See :class:`~refreeze.net.scheduler.Timed`."""
         at, mine = self.allocation.next_deadline(), self._patience()
-        return mine if at is None else at if mine is None else min(at, mine)
+        if at is None:
+            return mine
+        at -= self._ahead
+        return at if mine is None else min(at, mine)
 
     def handle_timeout(self, now: float) -> None:
         """See :class:`~refreeze.net.scheduler.Timed`."""
-        self.allocation.handle_timeout(now)
+        self.allocation.handle_timeout(now + self._ahead)
         self._pump()
         patience = self._patience()
         if patience is None or now < patience:
@@ -187,12 +200,16 @@ class RelayLife:
             return min(self._heard + settings.fresh_seconds, self._began + settings.answer_seconds)
         return self._release_by if self.state == "releasing" else None
 
+    def _server_time(self) -> float:
+        return self.scheduler.now() + self._ahead
+
     # From the channel
 
     def _frames_received(self, frames: Sequence[bytes]) -> None:
         if self.state == "over":
             return
-        now = self._heard = self.scheduler.now()
+        self._heard = self.scheduler.now()
+        now = self._server_time()
         for frame in frames:
             self.allocation.receive(frame, now)
         self._pump()

@@ -119,6 +119,11 @@ class RelayPool:
             if server is not None and url in server.parsed:
                 relay.refresh(server, self._trust(server))
 
+    def slept(self, seconds: float) -> None:
+        """The machine was suspended for so long."""
+        for relay in self.relays:
+            relay.slept(seconds)
+
     def look(self) -> None:
         """The machine's addresses may have changed."""
         hosts = self.tools.opener.hosts()

@@ -158,7 +158,7 @@ class Wish:
         if self._handle is not None:
             self._handle.remove()
         self._stop_trying()
-        lives = [*self._leaving, *([] if self._life is None else [self._life])]
+        lives = self._lives()
         self._leaving.clear()
         self._life = None
         for life in lives:
@@ -181,11 +181,24 @@ class Wish:
 
     def look(self, hosts: Sequence[str]) -> None:
         """The local addresses are these: what was reached from another one is lost."""
-        for life in (*self._leaving, *([] if self._life is None else [self._life])):
+        for life in self._lives():
             if life.channel.local[0] not in hosts:
                 life.lost("our address is gone")
         if self._life is None:
             self.verify()
+
+    def slept(self, seconds: float) -> None:
+        """The machine slept: its allocations may be over, and credentials do not wait."""
+        for life in self._lives():
+            life.slept(seconds)
+        if self._renew_at is not None:
+            self._renew_at -= seconds
+        self._blocked_until -= seconds
+        self.verify()
+        self._update()
+
+    def _lives(self) -> list[RelayLife]:
+        return [*self._leaving, *([] if self._life is None else [self._life])]
 
     # Timed
 

@@ -188,7 +188,7 @@ class Daemon(Service):
         self.store.close()
 
     def _clock_jumped(self, gap: float) -> None:
-        self.ground.clock_jumped()
+        self.ground.clock_jumped(gap)
         self.supervisor.clock_jumped(gap)
 
     def _port_broken(self, base: Address, reason: str) -> None:

@@ -197,11 +197,10 @@ class Ground:
         """The local addresses may be others than they were."""
         self.relays.look()
 
-    def clock_jumped(self) -> None:
+    def clock_jumped(self, gap: float) -> None:
         """The machine slept: mappings and allocations may be over, and are asked for (T37)."""
         self.reflexive.doubt()
-        for relay in self.relays.relays:
-            relay.verify()
+        self.relays.slept(gap)
 
     def drop(self, tuples: Iterable[tuple[Address, Address]], until: float) -> None:
         """Lose the packets of those 5-tuples in our ports, both ways, until then."""
