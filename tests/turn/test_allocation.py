@@ -7,7 +7,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.stun import Attribute, Method
+from refreeze.stun import Attribute, MessageBuilder, Method, parse
 from refreeze.turn import (
     Allocated,
     Allocation,
@@ -91,6 +91,23 @@ class LifeTests(SynchronousTestCase):
             self.assertEqual(duet.allocation.relayed, {given: RELAYED[given]})
             self.assertEqual(duet.allocation.missing, {lacking: TurnProblem(440, "address-family")})
 
+    def test_a_server_that_never_heard_of_two_families(self) -> None:
+        """It may ignore what it does not know, and then says nothing about it."""
+        server = ModelServer(families=(4,))
+
+        def without_reason(builder: MessageBuilder, data: bytes) -> bytes:
+            answer = parse(data)
+            again = MessageBuilder(answer.method, answer.message_class, answer.transaction_id)
+            for kind in (Attribute.XOR_RELAYED_ADDRESS, Attribute.LIFETIME):
+                again.add(kind, answer.attribute(kind) or b"")
+            return again.build(server.key())
+
+        server.spoil = without_reason
+        duet = Duet(families=(4, 6), server=server).start()
+        self.assertEqual(duet.allocation.relayed, {4: RELAYED[4]})
+        self.assertEqual(duet.allocation.missing, {6: TurnProblem(None, "not-relayed")})
+        self.assertIsNone(duet.allocation.mapped)
+
     def test_the_second_family_is_asked_for_by_both_its_numbers(self) -> None:
         """coturn 4.6 knows only the one that was there before the RFC."""
         duet = Duet(families=(4, 6)).ready()
@@ -166,6 +183,14 @@ class ReleaseTests(SynchronousTestCase):
         duet.run(10.0)
         self.assertEqual(duet.events[-1], (start + 2.0, Released()))
         self.assertEqual(len(duet.sent) - sends, 3)
+
+    def test_nobody_answers_the_allocate_that_is_under_way(self) -> None:
+        """T34: it ends all the same, at the same time."""
+        duet = Duet(server=ModelServer(silent={int(Method.ALLOCATE)})).start(5.0)
+        start = duet.now
+        duet.allocation.release(start)
+        duet.run(60.0)
+        self.assertEqual(duet.events, [(start + 2.0, Released())])
 
     def test_with_a_stale_nonce(self) -> None:
         """T32: 438 is met while releasing too."""

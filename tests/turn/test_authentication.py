@@ -219,6 +219,16 @@ class StaleNonceTests(SynchronousTestCase):
         duet.run(1.0)
         self.assertIsNone(duet.server.expires_at)
 
+    def test_438_may_leave_out_the_realm(self) -> None:
+        duet = Duet().ready()
+        duet.server.silent.add(int(Method.REFRESH))
+        duet.allocation.verify(duet.now)
+        duet.collect()
+        duet.arrive(challenge(duet.sent[-1][1], 438, (Attribute.NONCE, b"fresh")))
+        again = parse(duet.sent[-1][1])
+        self.assertEqual((again.realm, again.nonce), ("example.org", "fresh"))
+        self.assertTrue(again.verify(duet.server.key()))
+
     def test_438_for_ever_ends_with_a_name(self) -> None:
         for server in (
             ModelServer(nonce_seconds=0.0),

@@ -132,6 +132,19 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(len(duet.server.permissions), 5)
         self.assertEqual(duet.server.faults, [])
 
+    def test_one_that_made_room_before_its_turn_is_not_asked_for(self) -> None:
+        """Two that nobody answers hold up the third until a fourth takes its place."""
+        duet = Duet(settings=TurnSettings(permissions=3, in_flight=1)).ready()
+        duet.server.silent.add(int(Method.CREATE_PERMISSION))
+        for n in range(3):
+            duet.allocation.permit(host(n), duet.now)
+        duet.run(65.0)
+        for n in (0, 1, 3):
+            duet.allocation.permit(host(n), duet.now)
+        duet.server.silent.clear()
+        duet.run(60.0)
+        self.assertEqual(set(duet.server.permissions), {host(1), host(3)})
+
     def test_what_cannot_be_a_peer(self) -> None:
         duet = Duet().ready()
         for each in ("", "example.org", "0.0.0.0", "224.0.0.1", "255.255.255.255", "010.1.1.1"):
