@@ -18,6 +18,7 @@ from refreeze.ice.states import IceState
 from refreeze.jsep.states import TRANSITIONS
 from refreeze.net.expectations import DIRECT, Kind
 from refreeze.signaling.acceptance import TABLE, Standing
+from refreeze.turn import states as turn_states
 from refreeze.watchdog.table import LETTERS, REACTIONS
 
 DOCS = Path(__file__).resolve().parent
@@ -39,6 +40,14 @@ def watchdog() -> str:
     names = ", ".join(f"{letter} {state.value}" for letter, state in LETTERS.items())
     rows = [[name, *cells.split()] for name, cells in REACTIONS.items()]
     return f"{names} (P: paused).\n\n" + table(["input", *LETTERS], rows)
+
+
+def allocation() -> str:
+    """What follows on every input in every state of a TURN allocation."""
+    letters = turn_states.LETTERS
+    names = ", ".join(f"{letter} {state.value}" for letter, state in letters.items())
+    rows = [[name, *cells.split()] for name, cells in turn_states.REACTIONS.items()]
+    return f"{names}.\n\n" + table(["input", *letters], rows)
 
 
 def acceptance() -> str:
@@ -113,7 +122,17 @@ def expectations() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
-    for each in (watchdog, acceptance, signaling, outward, verbs, codes, config, expectations)
+    for each in (
+        watchdog,
+        allocation,
+        acceptance,
+        signaling,
+        outward,
+        verbs,
+        codes,
+        config,
+        expectations,
+    )
 }
 
 

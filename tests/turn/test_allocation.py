@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,7 +20,6 @@ from refreeze.turn import (
     TurnProblem,
     TurnSettings,
 )
-from refreeze.turn.states import TRANSITIONS
 from tests.turn.duet import DATA, PEER, SERVER, Duet
 from tests.turn.server import CLIENT, RELAYED, ModelServer
 
@@ -51,15 +49,6 @@ class LifeTests(SynchronousTestCase):
         self.assertEqual(duet.told, [Allocated(), ChannelBound(PEER), Released()])
         self.assertIsNone(allocation.next_deadline())
         self.assertEqual(duet.server.faults, [])
-
-    def test_its_states_are_those_of_the_table(self) -> None:
-        duet = Duet().ready()
-        duet.allocation.release(duet.now)
-        duet.run(1.0)
-        steps = list(pairwise(duet.states))
-        self.assertEqual(len(duet.states), 4)
-        for step in steps:
-            self.assertIn(step, TRANSITIONS)
 
     def test_two_families_on_one_allocation(self) -> None:
         """ADDITIONAL-ADDRESS-FAMILY (RFC 8656 section 7.1)."""
