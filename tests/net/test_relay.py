@@ -5,6 +5,7 @@ from __future__ import annotations
 from refreeze.net.relay import Relay
 from refreeze.stun import Method
 from refreeze.testing.servers import Lie
+from tests.net.fakes import FakePort
 from tests.net.relaying import CLIENT, DELAY, NAME, PEER, SERVER, URL, RelayCase
 
 
@@ -497,3 +498,24 @@ class HostileTests(RelayCase):
         self.assertEqual(watcher.lost[0][2], "frame-type")
         self.until(lambda: bool(relay.ports), 2.0)
         self.assertEqual(self.site.sockets, 1)
+
+    def test_a_relayed_address_that_is_a_socket_of_ours_does_not_get_its_place(self) -> None:
+        """A server that lies must not take a port out of the mux."""
+        ours = FakePort((SERVER[0], 40000))
+        self.site.mux.add_port(ours)
+        relay, lease, _watcher = self.relay()
+        self.until(lambda: relay.settled, 1.0)
+        assert relay.problem is not None
+        self.assertEqual(relay.problem.reason, "bad-address")
+        self.advance(1.0)
+        lease.release()
+        self.assertEqual(self.site.mux.ports, {ours.local: ours})
+        self.assertEqual(self.server.allocations, [])
+
+    def test_loopback_is_no_relayed_address_of_a_server_elsewhere(self) -> None:
+        self.server.lies.add(Lie.FOREIGN_RELAY)
+        relay, _lease, _watcher = self.relay()
+        self.until(lambda: relay.settled, 1.0)
+        assert relay.problem is not None
+        self.assertEqual(relay.problem.reason, "bad-address")
+        self.assertEqual(dict(self.site.mux.ports), {})

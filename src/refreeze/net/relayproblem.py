@@ -22,6 +22,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {
     "capacity": "it has no relayed address to spare",
     "server-error": "it has a trouble of its own",
     "bad-request": "it does not understand what we ask for",
+    "bad-address": "it relays from an address that cannot be its own",
     "bad-alternate": "it sends us where no server of ours can be",
     "redirections": "it sends us on and on",
 }

@@ -9,11 +9,12 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from refreeze.basics import Address, format_address, on_grid
+from refreeze.ice.hostile import refused_address
 from refreeze.net.mux import Mux
 from refreeze.net.relayattempt import Attempt, RelayTools
 from refreeze.net.relaylife import RelayLife
 from refreeze.net.relayport import RelayPort
-from refreeze.net.relayproblem import before_turn
+from refreeze.net.relayproblem import before_turn, from_turn
 from refreeze.net.scheduler import Handle
 from refreeze.net.servers import (
     CredentialError,
@@ -23,7 +24,7 @@ from refreeze.net.servers import (
     TimedCredentials,
 )
 from refreeze.net.tls import ServerTrust
-from refreeze.turn import AllocationFailed
+from refreeze.turn import AllocationFailed, TurnProblem
 
 _LOOK_SECONDS: Final = 1.0
 """Between two looks at whether an old allocation is still used."""
@@ -299,6 +300,13 @@ class Wish:
             self.tools.releases.take(life)
             return
         self._attempt = None
+        if not self._can_be(life):
+            self.tools.releases.take(life)
+            failure = TurnProblem(None, "bad-address")
+            server, local = life.channel.server, life.channel.local
+            problem = from_turn(self.url, server, local, failure)
+            self._failed(problem, self.tools.settings.pause("no"))
+            return
         life.owner = self
         old, self._life = self._life, life
         self.counters.allocated += 1
@@ -317,6 +325,13 @@ class Wish:
             url=str(self.url),
             server=format_address(life.channel.server),
             bases=", ".join(map(format_address, life.bases)),
+        )
+
+    def _can_be(self, life: RelayLife) -> bool:
+        """A server that lies could name a socket of ours, and get its place in the mux."""
+        local = refused_address(life.channel.server, False) == "loopback"
+        return not any(
+            base in self.mux.ports or refused_address(base, local) for base in life.bases
         )
 
     def attempt_failed(
