@@ -99,7 +99,7 @@ class Daemon:
         if self.process.poll() is not None:
             raise LabError(f"{self.name} has ended; it said:\n{self.log()}")
         try:
-            self._connection = Connection(str(self._control), PATIENCE)
+            self._connection = self.connect()
         except (ConnectError, ReplyTimeout):
             return False
         return True
@@ -131,6 +131,10 @@ class Daemon:
 
     # What it says
 
+    def connect(self) -> Connection:
+        """Another connection to its control port: one that hears events."""
+        return Connection(str(self._control), PATIENCE)
+
     @property
     def _log(self) -> Path:
         return self.lab.directory / f"{self.name}.log"
@@ -142,7 +146,7 @@ class Daemon:
     def ask(self, line: str, seconds: float = PATIENCE) -> list[Record]:
         """The records of an answer; LabError when the request is refused."""
         if self._connection is None:
-            self._connection = Connection(str(self._control), PATIENCE)
+            self._connection = self.connect()
         records, final = self._connection.ask(line, seconds)
         if not final.ok:
             raise LabError(f"{self.name}: {line}: {final.line}")

@@ -1,0 +1,134 @@
+"""The other end of a session when that is somebody else's ICE.
+
+A session with ``signaling=control`` gives its envelopes to the application, which is the test:
+it plays the other daemon, and its ICE is libnice or a browser.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from attrs import define, field
+
+from refreeze.ctl.wire import Connection, ReplyTimeout, quote_value
+from refreeze.signaling import Envelope, EnvelopeKind, format_envelope, parse_envelope
+from refreeze.signaling.conversation import Apply, Conversation, Reply
+from tests.lab.commands import PATIENCE
+from tests.lab.daemons import Daemon
+
+SESSION = "link"
+
+
+class Foreign(Protocol):
+    """Somebody else's end of offers and answers; descriptions have all candidates of it."""
+
+    def offer(self, *, restart: bool) -> str: ...
+
+    def answer(self, sdp: str) -> str:
+        """To an offer of ours."""
+        ...
+
+    def answered(self, sdp: str) -> None: ...
+
+    def candidate(self, line: str) -> None:
+        """One that we trickled; empty: their end."""
+        ...
+
+
+@define(eq=False)
+class Carried:
+    """I carry the envelopes of one daemon's session to *other*, and what that says back."""
+
+    daemon: Daemon
+    name: str
+    other: Foreign
+    tells_addresses: bool = True
+    """False: the other side gets to know no candidate of the daemon's but by its checks."""
+    said: list[str] = field(factory=list, init=False)
+    """Every description and candidate of the daemon's."""
+    _conversation: Conversation = field(init=False)
+    _control: Connection = field(init=False)
+
+    def open(self, **options: str) -> None:
+        """Make the session; *options* are those of `open`."""
+        self._conversation = Conversation(
+            me=self.name,
+            peer=self.daemon.name,
+            session=SESSION,
+            epoch=1,
+            offerer=options.get("offerer") == self.name,
+            new_id=lambda: secrets.token_hex(8),
+        )
+        self._control = self.daemon.connect()
+        self._control.ask("watch signal")
+        usual = {"peer": self.name, "signaling": "control", "protect": "none"}
+        words = [f"{key}={quote_value(value)}" for key, value in (usual | options).items()]
+        self.daemon.ask(f"open {SESSION} {' '.join(words)}")
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._control.close()
+
+    def offer(self, *, restart: bool = False) -> None:
+        """The other side begins a round."""
+        self._say(self._conversation.make_offer(self.other.offer(restart=restart)))
+
+    def until(self, found: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
+        """Carry until *found*."""
+
+        def looked() -> Any:
+            self._carry()
+            return found()
+
+        self.daemon.wait(looked, what, seconds)
+
+    def until_round(self, number: int) -> None:
+        """Carry until round *number*, from 1, has come to its end, which must be a success."""
+
+        def over() -> bool:
+            rounds = self.daemon.rounds(SESSION)
+            return len(rounds) >= number and "outcome" in rounds[number - 1]
+
+        self.until(over, f"the end of round {number}")
+        outcome = self.daemon.rounds(SESSION)[number - 1]["outcome"]
+        assert outcome == "succeeded", self.daemon.rounds(SESSION)
+
+    def _carry(self) -> None:
+        """Everything that is there now."""
+        while True:
+            try:
+                line = self._control.event(0.01)
+            except ReplyTimeout:
+                return
+            *_, topic, fields = line.split(" ", 4)
+            if topic != "signal":  # but of the state of signaling
+                continue
+            envelope = parse_envelope(json.loads(fields)["envelope"])
+            for outcome in self._conversation.receive(envelope):
+                if isinstance(outcome, Apply):
+                    self._apply(outcome.envelope)
+                elif isinstance(outcome, Reply):
+                    self._say(outcome.envelope)
+
+    def _apply(self, envelope: Envelope) -> None:
+        sdp, candidate = envelope.sdp or "", envelope.candidate
+        self.said.append(sdp if candidate is None else candidate.candidate)
+        if not self.tells_addresses:
+            sdp = "".join(line for line in sdp.splitlines(True) if "candidate" not in line)
+        if envelope.kind is EnvelopeKind.OFFER:
+            answer = self._conversation.make_answer(self.other.answer(sdp), envelope.id)
+            assert answer is not None
+            self._say(answer)
+        elif envelope.kind is EnvelopeKind.ANSWER:
+            self.other.answered(sdp)
+        elif candidate is not None and self.tells_addresses:
+            self.other.candidate(candidate.candidate)
+        elif envelope.kind is EnvelopeKind.RESTART_PLEASE and not self._conversation.in_glare():
+            self.offer(restart=True)
+
+    def _say(self, envelope: Envelope) -> None:
+        line = format_envelope(envelope).decode().rstrip("\n")
+        self.daemon.ask(f"signal {json.dumps(line)}")

@@ -1,0 +1,117 @@
+"""libnice in a machine of the lab: its program, started and asked."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from tests.interop.ours import Credentials, local
+from tests.lab.commands import PATIENCE, LabError, until
+from tests.lab.namespaces import Namespace
+
+PYTHON = "/usr/bin/python3"
+"""The system's: introspection is no package of PyPI's."""
+_PROGRAM = Path(__file__).with_name("nice_agent.py")
+_PRESENT = "import gi; gi.require_version('Nice', '0.1'); from gi.repository import Nice"
+
+
+def lacking() -> str | None:
+    """What is missing for libnice, in words."""
+    if (
+        not Path(PYTHON).exists()
+        or subprocess.run(
+            [PYTHON, "-c", _PRESENT], capture_output=True, check=False, timeout=PATIENCE
+        ).returncode
+    ):
+        return "libnice (apt-get install gir1.2-nice-0.1 python3-gi)"
+    return None
+
+
+@define(eq=False)
+class NiceAgent:
+    """One agent; a :class:`~tests.lab.carried.Foreign`."""
+
+    namespace: Namespace
+    turn: tuple[str, int, str, str]
+    _lines: Any = field(init=False)
+    _opened: bool = field(default=False, init=False)
+
+    def start(self) -> None:
+        """Run it."""
+        directory = self.namespace.directory
+        path = directory / f"{self.namespace.name}.sock"
+        log = directory / f"{self.namespace.name}.log"
+        self.namespace.start([PYTHON, str(_PROGRAM), str(path)], log)
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(PATIENCE)
+        until(lambda: connected.connect_ex(str(path)) == 0, "libnice's program")
+        self._lines = connected.makefile("rw", encoding="utf-8")
+        connected.close()  # with the file, that is
+
+    def close(self) -> None:
+        """It ends by itself then."""
+        self._lines.close()
+
+    def ask(self, do: str, **fields: Any) -> dict[str, Any]:
+        """A command; LabError when it is refused."""
+        self._lines.write(json.dumps({"do": do, **fields}) + "\n")
+        self._lines.flush()
+        answer: dict[str, Any] = json.loads(self._lines.readline() or '{"error": "it has ended"}')
+        if "error" in answer:
+            raise LabError(f"libnice: {do}: {answer['error']}")
+        return answer
+
+    @property
+    def states(self) -> list[str]:
+        """All that its component has been in."""
+        shown: list[str] = self.ask("state")["states"]
+        return shown
+
+    @property
+    def types(self) -> str:
+        """Of its selected pair, own first."""
+        return str(self.ask("state")["pair"])
+
+    # Foreign
+
+    def offer(self, *, restart: bool) -> str:
+        """Its own, with all its candidates."""
+        self._begin(controlling=True, restart=restart)
+        return self._description("actpass")
+
+    def answer(self, sdp: str) -> str:
+        """It begins a new generation whenever we do."""
+        self._begin(controlling=False, restart=True)
+        described = self._description("active")
+        self.answered(sdp)
+        return described
+
+    def answered(self, sdp: str) -> None:
+        """Our credentials, and the candidates that we have already."""
+        theirs = local(sdp)
+        self.ask("remote", ufrag=theirs.ufrag, pwd=theirs.pwd)
+        for line in theirs.candidates:
+            self.ask("candidate", candidate=line)
+        if "a=end-of-candidates" in sdp:
+            self.candidate("")
+
+    def candidate(self, line: str) -> None:
+        """One more of ours."""
+        self.ask("candidate", candidate=line.removeprefix("candidate:") or None)
+
+    def _begin(self, *, controlling: bool, restart: bool) -> None:
+        if not self._opened:
+            self._opened = True
+            self.ask("open", controlling=controlling, turn=self.turn)
+        elif restart:
+            self.ask("restart")
+
+    def _description(self, setup: str) -> str:
+        own = self.ask("local")
+        lines = [line.removeprefix("a=candidate:") for line in own["candidates"]]
+        return Credentials(own["ufrag"], own["pwd"], lines).sdp(setup)

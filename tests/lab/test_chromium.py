@@ -1,0 +1,94 @@
+"""Chromium on one LAN with a daemon: each hides its addresses behind names of multicast DNS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tests.interop.peers import missing
+from tests.lab import chromium
+from tests.lab.carried import SESSION, Carried
+from tests.lab.case import LabCase
+from tests.lab.daemons import Daemon, start_all
+from tests.lab.segment import Segment, public4, public6
+
+GOOD = ("connected", "completed")
+
+
+class ChromiumTests(LabCase):
+    """Its data channel waits for DTLS, which we do not have yet: its ICE is judged."""
+
+    def setUp(self) -> None:
+        what = chromium.lacking()
+        if what is not None:
+            missing(what)
+        super().setUp()
+        self.segment = Segment(self.lab)
+        self.browser = chromium.Chromium(self.segment.public("browser", 22))
+        self.browser.start()
+        self.addCleanup(self.browser.close)
+
+    def connect(
+        self, gathering: Mapping[str, object], *, offerer: str, tells_addresses: bool = True
+    ) -> None:
+        """Until both sides say so."""
+        self.daemon = Daemon(
+            self.lab, self.segment.public("alice", 21), "alice", {"gathering": gathering}
+        )
+        start_all(self.daemon)
+        self.carried = Carried(self.daemon, "browser", self.browser, tells_addresses)
+        self.addCleanup(self.carried.close)
+        self.carried.open(offerer=offerer)
+        self.carried.until_round(1)
+        self.check_connected()
+
+    def check_connected(self) -> None:
+        """As both sides have it; the browser has only names for candidates."""
+        self.assertTrue(self.daemon.is_up(SESSION))
+        self.carried.until(lambda: self.browser.state in GOOD, "the browser's path")
+        self.assertLessEqual(set(self.browser.states), {"checking", *GOOD})
+        names = [line.split()[4] for line in self.browser.candidates]
+        self.assertEqual([name for name in names if not name.endswith(".local")], [])
+        self.assertNotEqual(names, [])
+
+    def restart_both(self) -> None:
+        """Chromium restarts, and then we do: another pair each time, and connected all along."""
+        pairs = [self.browser.pair["id"]]
+        self.carried.offer(restart=True)
+        self.carried.until_round(2)
+        pairs.append(self.another_pair(pairs))
+        self.daemon.ask(f"restart {SESSION}")
+        self.carried.until_round(3)
+        pairs.append(self.another_pair(pairs))
+        self.check_connected()
+
+    def another_pair(self, pairs: Sequence[str]) -> str:
+        """Until the browser's data has a pair that is none of these."""
+        self.carried.until(lambda: self.browser.pair["id"] not in pairs, "its next pair")
+        return self.browser.pair["id"]
+
+    def check_hidden(self) -> None:
+        """Nothing that we signaled has an address of ours."""
+        told = "\n".join(self.carried.said)
+        self.assertIn(".local ", told)
+        for address in (public4(21), public6(21)):
+            self.assertNotIn(address, told)
+
+    def test_we_resolve_its_names(self) -> None:
+        """Only our checks can begin: it is told no address of ours. Its DTLS comes through."""
+        self.connect({}, offerer="alice", tells_addresses=False)
+        self.assertEqual(self.daemon.pair(SESSION)["types"], "host/host")
+        self.restart_both()
+        (forward,) = self.daemon.show(SESSION, "forward")
+        self.assertGreater(forward["received"], 0)
+
+    def test_it_resolves_our_names(self) -> None:
+        """Only its checks can begin: we resolve no name of its."""
+        self.connect({"mdns": True, "resolve_mdns": False}, offerer="browser")
+        self.assertEqual(self.daemon.pair(SESSION)["types"], "host/prflx")
+        self.restart_both()
+        self.check_hidden()
+
+    def test_both_hide(self) -> None:
+        self.connect({"mdns": True}, offerer="browser")
+        self.restart_both()
+        self.check_hidden()
