@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*DOCS.glob("*.md"), *ROOT.glob("*.md")]
 
-_EMITTED = re.compile(r"(?:emit|announce|note|Note)\(\s*\"([a-z]+(?:\.[a-z]+)?)\"")
+_EMITTED = re.compile(r"(?:emit|_tell|announce|note|Note)\(\s*\"([a-z]+(?:\.[a-z]+)?)\"")
 _LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 

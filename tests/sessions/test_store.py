@@ -36,7 +36,7 @@ class StoreTests(SynchronousTestCase):
         store = Store(None)
         book = RoundBook(lambda record: store.save_round("demo", record))
         for number in range(KEPT_ROUNDS + 5):
-            book.begin(Cause.FAILED, ours=True, reason="", now=0.0, wall=float(number))
+            book.begin(Cause.FAILED, ours=True, ufrag=None, now=0.0, wall=float(number))
             book.end(RoundOutcome.SUCCEEDED, "connected", 0.5)
         rounds = store.rounds("demo")
         self.assertEqual(len(rounds), KEPT_ROUNDS)

@@ -95,7 +95,6 @@ class Session:
     _acting: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
     _trickling: Trickling = field(init=False)
-    _reason: str = field(default="", init=False)
     _work: set[Deferred[None]] = field(factory=set, init=False)
 
     _log: ClassVar[Logger] = Logger()
@@ -219,6 +218,9 @@ class Session:
         else:
             self.budget.look_at_network()
 
+    def _tell(self, topic: str, **fields: Any) -> None:
+        self.emit(topic, {"id": self.identity.name, **fields})
+
     def _spawn(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         """Run *work*; what it raises is logged, and it is cancelled when the session closes."""
         running = Deferred.fromCoroutine(work)
@@ -257,15 +259,11 @@ class Session:
         return description.sdp
 
     def _begin_round(self, cause: Cause, *, ours: bool) -> RoundRecord:
-        reason, self._reason = self._reason, ""
-        record = self.book.begin(cause, ours=ours, reason=reason, now=self._now(), wall=self.wall())
         pending = self.connection.iceTransport.transport.pending
-        record.ufrag = pending.ufrag if pending is not None else None
-        self.emit(
-            "round.start",
-            {"id": self.identity.name, "round": record.id, "cause": cause.value}
-            | ({} if ours else {"by": "peer"}),
-        )
+        ufrag = pending.ufrag if pending is not None else None
+        record = self.book.begin(cause, ours=ours, ufrag=ufrag, now=self._now(), wall=self.wall())
+        by = {} if ours else {"by": "peer"}
+        self._tell("round.start", round=record.id, cause=cause.value, **by)
         return record
 
     def _end_round(self, outcome: RoundOutcome, detail: str) -> None:
@@ -275,18 +273,7 @@ class Session:
             self._settle()
 
     def _round_over(self, record: RoundRecord) -> None:
-        outcome = record.outcome.value if record.outcome is not None else ""
-        self.emit(
-            "round.done",
-            {
-                "id": self.identity.name,
-                "round": record.id,
-                "outcome": outcome,
-                "cause": record.cause.value,
-                "seconds": round(record.seconds or 0.0, 3),
-            }
-            | ({"why": record.detail} if record.outcome is not RoundOutcome.SUCCEEDED else {}),
-        )
+        self._tell("round.done", **record.told())
         self.budget.round_ended(self, record)
 
     async def _abandon(self, action: AbandonRound) -> None:
@@ -302,10 +289,6 @@ class Session:
             self.connection.iceTransport.abandon(record.ufrag)
         self.conversation.withdraw_offer()
         self._end_round(action.outcome, action.reason)
-
-    def restart_reason(self, reason: str) -> None:
-        """What an operator gave as the reason of the round that comes next."""
-        self._reason = reason
 
     # The transport
 
@@ -326,30 +309,41 @@ class Session:
         elif isinstance(event, Recovered):
             policy.recovered(now)
         elif isinstance(event, Rebound):
-            self.emit("session.rebind", {"id": self.identity.name, "what": event.what})
+            self._tell("session.rebind", what=event.what)
             policy.rebound(now)
         elif isinstance(event, PairChanged) and event.pair is None:
-            self.emit("session.pair", {"id": self.identity.name, "pair": "none"})
+            self._tell("session.pair", pair="none")
         self._settle()
 
     def _state_changed(self, event: OutwardState, now: float) -> None:
         state, record = event.state.value, self.book.current
-        fields: dict[str, Any] = {
-            "id": self.identity.name,
-            "from": self.state,
-            "to": state,
-        }
+        fields: dict[str, Any] = {"from": self.state, "to": state}
         if record is not None:
             fields |= {"round": record.id, "cause": record.cause.value}
         elif event.reason:
             fields["cause"] = event.reason
-        self.emit("session.state", fields)
+        self._tell("session.state", **fields)
         self.policy.ice_state(state, now, event.reason or None)
         if state in _IN_DOUBT:
             self.gatherer.warm()
         if state == "failed":
             self.failed_at = now
             self.budget.failed(self)
+
+    def _cut_over(self, event: CutOver) -> None:
+        pair = event.pair
+        self.failed_at = None
+        self._tell(
+            "session.pair",
+            local=format_address(pair.base),
+            remote=format_address(pair.remote_address),
+            types=f"{pair.local.type.value}/{pair.remote.type.value}",
+            generation=event.generation.number,
+        )
+        record = self.book.current
+        if record is not None and record.ufrag == event.generation.ufrag:
+            self.policy.round_connected(record.id, self._now())
+            self._end_round(RoundOutcome.SUCCEEDED, "connected")
 
     # What the network brings (net.gatherer.GatherWatcher)
 
@@ -377,34 +371,13 @@ class Session:
             self.policy.network("major", self._now())
         self._settle()
 
-    def _cut_over(self, event: CutOver) -> None:
-        pair = event.pair
-        self.failed_at = None
-        self.emit(
-            "session.pair",
-            {
-                "id": self.identity.name,
-                "local": format_address(pair.base),
-                "remote": format_address(pair.remote_address),
-                "types": f"{pair.local.type.value}/{pair.remote.type.value}",
-                "generation": event.generation.number,
-            },
-        )
-        record = self.book.current
-        if record is not None and record.ufrag == event.generation.ufrag:
-            self.policy.round_connected(record.id, self._now())
-            self._end_round(RoundOutcome.SUCCEEDED, "connected")
-
     # The signaling
 
     def signaling_state(self, up: bool) -> None:
         """See :class:`~refreeze.signaling.CarrierReceiver`."""
         self.signaling_up = up
-        if up:
-            self.emit("signal.up", {"id": self.identity.name})
-        else:
-            why = {"why": self.signaling_problem} if self.signaling_problem else {}
-            self.emit("signal.down", {"id": self.identity.name, **why})
+        why = {} if up or not self.signaling_problem else {"why": self.signaling_problem}
+        self._tell("signal.up" if up else "signal.down", **why)
         self.policy.signaling(up, self._now())
         self._settle()
 
@@ -496,7 +469,7 @@ class Session:
         if record.ufrag is not None and transport.find(record.ufrag) is None:
             self._end_round(RoundOutcome.FAILED, "no-ice")  # rule 37: the next offer restarts
             return
-        self.emit("round.answer", {"id": self.identity.name, "round": record.id})
+        self._tell("round.answer", round=record.id)
         self.policy.round_answered(record.id, self._now())
         self._settle()
 
@@ -516,20 +489,12 @@ class Session:
 
     def _refused(self, what: str, error: JsepError) -> None:
         self.counters[f"refused-{what}s"] += 1
-        self.emit("signal.refused", {"id": self.identity.name, "what": what, "why": str(error)})
+        self._tell("signal.refused", what=what, why=str(error))
 
     def _server_failed(self, event: Event) -> None:
         error = event.error
         if isinstance(error, RTCIceCandidateError):
-            self.emit(
-                "server.failed",
-                {
-                    "id": self.identity.name,
-                    "url": error.url,
-                    "code": error.errorCode,
-                    "why": error.errorText,
-                },
-            )
+            self._tell("server.failed", url=error.url, code=error.errorCode, why=error.errorText)
 
     def _send(self, envelope: Envelope) -> None:
         if self._carrier is not None and not self._carrier.send(envelope):

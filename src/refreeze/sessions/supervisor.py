@@ -277,7 +277,7 @@ class Supervisor:
         refusal = session.policy.operator_restart(self.scheduler.now(), force=force)
         if refusal is not None:
             raise _refused(session_id, refusal)
-        session.restart_reason(reason)
+        session.book.next_reason = reason
         waiter: Deferred[Record] = Deferred()
         self._waiters.setdefault(session, []).append((session.book.count, waiter))
         session.settle()
