@@ -211,6 +211,7 @@ class ExaminationTests(DoctorCase):
             (server,) = self.parts(findings, "server")
             self.assertEqual((server["result"], server["code"]), (reason, code))
             self.assertIs(self.parts(findings, "reach")[0]["udp"], True)
+            self.assertNotIn("udp-blocked", self.parts(findings, "nat")[0]["kind"])
 
     def test_a_refusal_is_an_answer_and_a_failure_with_a_name(self) -> None:
         self.world(lab=TURN)

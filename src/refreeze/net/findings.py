@@ -196,12 +196,15 @@ class Findings:
         return best_of(mapped) if mapped else self._silent_kinds(family)
 
     def _silent_kinds(self, family: int) -> frozenset[Kind]:
-        """When no server answered over UDP: one may be dead, two are not, nor is one that
-        answered over TCP."""
+        """When no server told a mapped address: a silent one may be dead, two are not, nor is
+        one when another way got through; and a refusal got through."""
         asked = self._asked(family)
-        silent = {each.address for each in asked if each.url.transport == "udp"}
+        datagrams = [each for each in asked if each.url.transport == "udp"]
+        if any(each.reached for each in datagrams):
+            return frozenset(Kind) - {Kind.BLOCKED}
         streams = any(each.reached for each in asked if each.url.transport != "udp")
-        blocked = len(silent) > 1 or (bool(silent) and streams)
+        witnesses = len({each.address for each in datagrams}) + streams
+        blocked = bool(datagrams) and witnesses > 1
         return best_of(()) if blocked or not self._has(family) else frozenset(Kind)
 
     def _has(self, family: int) -> bool:

@@ -1,6 +1,12 @@
 """STUN (RFC 8489): codec, integrity, and the retransmission schedule. Sans-IO."""
 
 from refreeze.stun.attributes import Attribute
+from refreeze.stun.behavior import (
+    FilteringBehavior,
+    FilteringProbe,
+    MappingBehavior,
+    MappingProbe,
+)
 from refreeze.stun.builder import MessageBuilder, encode_error
 from refreeze.stun.codec import is_stun, parse
 from refreeze.stun.errors import StunError
@@ -28,7 +34,11 @@ __all__ = [
     "MIN_RTO",
     "Attribute",
     "ClientTransaction",
+    "FilteringBehavior",
+    "FilteringProbe",
     "IntegrityKey",
+    "MappingBehavior",
+    "MappingProbe",
     "Message",
     "MessageBuilder",
     "MessageClass",
