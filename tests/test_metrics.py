@@ -7,7 +7,6 @@ import tempfile
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from refreeze.metrics import exposition
 from tests.world import World
 
 
@@ -26,7 +25,7 @@ class MetricsTests(TestCase):
                 done = [watch.next("round.done") for watch in world.watch.values()]
                 world.start()
                 await gatherResults(done)
-                text = exposition(world.daemons["alice"].supervisor)
+                text = world.daemons["alice"].supervisor.metrics()
             self.assertIn('refreeze_restarts_started_total{cause="initial"} 1.0', text)
             self.assertIn("refreeze_restarts_succeeded_total 1.0", text)
             self.assertIn("refreeze_rounds_pending 0.0", text)

@@ -172,6 +172,14 @@ class FaultTests(_Case):
         self.assertTrue(networks.flows())
         self.assertTrue(networks.connected)
 
+    def test_the_scrape_counts_datagrams_answers_and_relays(self) -> None:
+        networks = self.relayed()
+        text = networks.daemons["alice"].supervisor.metrics()
+        self.assertIn('refreeze_relays{state="ready"} 1.0', text)
+        self.assertIn('refreeze_relay_attempts_total{result="allocated"} 1.0', text)
+        self.assertIn('refreeze_stun_requests_total{result="answered"} 1.0', text)
+        self.assertRegex(text, r'refreeze_datagrams_total\{result="data"\} [1-9]')
+
     def test_nothing_stays_allocated_after_close_T29(self) -> None:
         networks = self.relayed()
         for daemon in (networks.daemons["alice"], networks.daemons["bob"]):

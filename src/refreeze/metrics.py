@@ -1,14 +1,15 @@
-"""The watchdog's numbers in Prometheus' exposition, and an HTTP door for them.
+"""Numbers of the watchdog and the network as Prometheus reads them, and an HTTP door for them.
 
 Floors keep their counters; here they are read, at the moment they are asked for.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
-from attrs import define
+from attrs import asdict, define
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -16,6 +17,9 @@ from prometheus_client.registry import Collector
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from refreeze.net.mux import Mux
+from refreeze.net.reflexive import Reflexive
+from refreeze.net.relays import RelayPool
 from refreeze.sessions.supervisor import Supervisor
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -74,10 +78,49 @@ class WatchdogCollector(Collector):
             yield GaugeMetricFamily(name, "At this moment.", value=value)
 
 
-def exposition(supervisor: Supervisor) -> str:
+class Network(Protocol):
+    """The network floor of a daemon, as far as it is counted."""
+
+    @property
+    def mux(self) -> Mux: ...
+
+    @property
+    def reflexive(self) -> Reflexive: ...
+
+    @property
+    def relays(self) -> RelayPool: ...
+
+
+@define(eq=False, repr=False)
+class NetworkCollector(Collector):
+    """What came in, what servers said, and what became of relays."""
+
+    network: Network
+
+    def collect(self) -> Iterator[Metric]:
+        """Counters by result, and the relays by state."""
+        network = self.network
+        for name, text, counters in (
+            ("refreeze_datagrams", "Received, by what became of them.", network.mux.counters),
+            ("refreeze_stun_requests", "To servers, by result.", network.reflexive.counters),
+            ("refreeze_relay_attempts", "By result.", network.relays.tools.counters),
+        ):
+            family = CounterMetricFamily(name, text, labels=["result"])
+            for result, number in asdict(counters).items():
+                family.add_metric([result], number)
+            yield family
+        states = Counter(relay.state for relay in network.relays.relays)
+        relays = GaugeMetricFamily("refreeze_relays", "By state.", labels=["state"])
+        for state, number in sorted(states.items()):
+            relays.add_metric([state], number)
+        yield relays
+
+
+def exposition(supervisor: Supervisor, network: Network) -> str:
     """The text that a scrape gets."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(WatchdogCollector(supervisor))
+    registry.register(NetworkCollector(network))
     return generate_latest(registry).decode()
 
 
@@ -100,10 +143,10 @@ class _Text(Resource):
         return text.encode()
 
 
-def site(supervisor: Supervisor, ready: Callable[[], bool]) -> Site:
+def site(expose: Callable[[], str], ready: Callable[[], bool]) -> Site:
     """``/metrics``, ``/healthz`` (the loop turns) and ``/readyz`` (signaling is up)."""
     root: Any = Resource()  # type: ignore[no-untyped-call]  # Twisted's
-    root.putChild(b"metrics", _Text(lambda: exposition(supervisor)))
+    root.putChild(b"metrics", _Text(expose))
     root.putChild(b"healthz", _Text(lambda: "ok\n"))
     root.putChild(b"readyz", _Text(lambda: "ready\n" if ready() else None))
     made: Site = Site(root)  # type: ignore[no-untyped-call]  # Twisted's

@@ -104,7 +104,7 @@ class Relay:
     @property
     def attempts(self) -> int:
         """How often it was tried."""
-        return sum(wish.counters.attempts for wish in self.wishes)
+        return sum(wish.attempts for wish in self.wishes)
 
     # Who wants it
 

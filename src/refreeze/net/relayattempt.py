@@ -38,6 +38,18 @@ section 7.2); 400 is what servers say that do not know ADDITIONAL-ADDRESS-FAMILY
 _REDIRECTIONS: Final = AllocationFailed(TurnProblem(300, "redirections"), "later")
 
 
+@define
+class RelayCounters:
+    """What became of all attempts and allocations of a daemon."""
+
+    attempts: int = 0
+    allocated: int = 0
+    failed: int = 0
+    lost: int = 0
+    renewed: int = 0
+    """Of those allocated: with new credentials, beside one that was there."""
+
+
 @frozen(kw_only=True, repr=False)
 class RelayTools:
     """What every relay works with."""
@@ -49,6 +61,7 @@ class RelayTools:
     releases: Releases
     settings: RelaySettings
     turn: TurnSettings
+    counters: RelayCounters = field(factory=RelayCounters)
 
 
 @frozen(kw_only=True)

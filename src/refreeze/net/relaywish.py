@@ -51,18 +51,6 @@ class WishOwner(Protocol):
         ...
 
 
-@define
-class RelayCounters:
-    """What became of attempts and allocations."""
-
-    attempts: int = 0
-    allocated: int = 0
-    failed: int = 0
-    lost: int = 0
-    renewed: int = 0
-    """Of those allocated: with new credentials, beside one that was there."""
-
-
 @define(eq=False, repr=False, kw_only=True)
 class Wish:
     """I have an allocation, or I am trying, or I know why not and when to try again.
@@ -93,7 +81,7 @@ class Wish:
     trust: ServerTrust
     mux: Mux
     wall: Callable[[], float]
-    counters: RelayCounters = field(factory=RelayCounters, init=False)
+    attempts: int = field(default=0, init=False)
     settled: bool = field(default=False, init=False)
     """Whether an attempt ended, well or not, since there was an allocation or a first wish."""
     problem: ServerProblem | None = field(default=None, init=False)
@@ -259,7 +247,8 @@ class Wish:
     def _try(self) -> None:
         self._retry_at = None
         self._tried_at, self._tried_wall = self.tools.scheduler.now(), self.wall()
-        self.counters.attempts += 1
+        self.attempts += 1
+        self.tools.counters.attempts += 1
         if self._read_at is None and self.server.reads_files:
             self._read_at = on_grid(self._tried_at + _READ_SECONDS)
         try:
@@ -309,9 +298,9 @@ class Wish:
             return
         life.owner = self
         old, self._life = self._life, life
-        self.counters.allocated += 1
+        self.tools.counters.allocated += 1
         if old is not None:
-            self.counters.renewed += 1
+            self.tools.counters.renewed += 1
             now = self.tools.scheduler.now()
             self._leaving[old] = now
             self._look_at = self._look_at or on_grid(now + _MOVE_SECONDS)
@@ -346,7 +335,7 @@ class Wish:
     def _failed(self, problem: ServerProblem, pause: float) -> None:
         """Not this time; an allocation that is there stays."""
         now = self.tools.scheduler.now()
-        self.counters.failed += 1
+        self.tools.counters.failed += 1
         early = self.tools.random.uniform(0.75, 1.0)
         self._retry_at = max(now, self._tried_at + pause * early)
         before, self.problem = self.problem, problem
@@ -403,7 +392,7 @@ class Wish:
     def life_lost(self, life: RelayLife, reason: str) -> None:
         """See LifeOwner: gone from the mux, and on to the next, but not in a tight loop."""
         self._forget_ports(life)
-        self.counters.lost += 1
+        self.tools.counters.lost += 1
         text = f"the allocation at {format_address(life.channel.server)} was lost: {reason}"
         self._log.info("{url}: {text}", url=str(self.url), text=text)
         if life is self._life:

@@ -97,7 +97,7 @@ class Daemon(Service):
             save_epoch=self.store.save_epoch,
             save_round=self.store.save_round,
             describe=self._describe,
-            expose=exposition,
+            expose=lambda supervisor: exposition(supervisor, self.ground),
             deliver_signal=self._deliver_signal,
             reread=self.reload,
             more_status=self._more_status,
@@ -158,7 +158,7 @@ class Daemon(Service):
         if self.settings.metrics.listen is not None:
             host, port = parse_place(self.settings.metrics.listen, "metrics.listen")
             self._metrics = self.process.reactor.listenTCP(
-                port, site(self.supervisor, self._is_ready), interface=host
+                port, site(self.supervisor.metrics, self._is_ready), interface=host
             )
 
     def _start(self, service: Any) -> None:
