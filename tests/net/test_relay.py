@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from refreeze.net.relay import Relay
 from refreeze.stun import Method
 from refreeze.testing.servers import Lie
@@ -241,6 +243,55 @@ class AwayTests(RelayCase):
         self.assertEqual(watcher.lost, [])
         self.assertLess(self.until(lambda: bool(watcher.lost), 1.0), 0.01)
         self.until(lambda: bool(relay.ports), 5.0)
+
+
+class NatTests(RelayCase):
+    """A NAT between us and the server, which forgets."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.nat = self.network.nat("home", "198.51.100.1")
+        self.site.host.remove_address(CLIENT[0])
+        self.site.host.add_address("10.0.0.5", nat=self.nat)
+        self.names[NAME] = [SERVER[0]]
+
+    def forgotten(self, url: str) -> None:
+        self.use(url)
+        relay, _lease, watcher = self.ready()
+        assert relay.mapped is not None
+        self.assertEqual(relay.mapped[0], self.nat.address)
+        self.advance(30.0)
+        self.nat.rebind()
+        relay.verify()
+        self.assertLess(self.until(lambda: bool(watcher.lost), 6.0), 4.0)
+        self.assertLess(self.until(lambda: bool(relay.ports), 6.0), 4.5)
+        peer = self.ear()
+        relay.ports[0].send([(b"\x80again", peer.local, 0)])
+        self.advance(1.0)
+        self.assertEqual(peer.data, [b"\x80again"])
+
+    def test_T33_another_mapping_is_another_allocation_over_udp(self) -> None:
+        self.forgotten(URL)
+
+    def test_T33_another_mapping_is_another_allocation_over_tcp(self) -> None:
+        self.forgotten(f"{URL}?transport=tcp")
+
+    def test_an_idle_allocation_keeps_its_mapping(self) -> None:
+        """A NAT forgets UDP after two minutes; a Refresh comes after nine."""
+        relay, _lease, watcher = self.ready()
+        self.advance(3600.0)
+        self.assertEqual(watcher.lost, [])
+        self.assertTrue(relay.ports)
+
+    def test_where_udp_is_blocked_tcp_gets_through(self) -> None:
+        self.nat.settings = evolve(self.nat.settings, udp_blocked=True)
+        self.use(URL, f"{URL}?transport=tcp")
+        lease, _watcher = self.site.lease()
+        udp, tcp = lease.relays
+        self.assertLess(self.until(lambda: bool(tcp.ports), 2.0), 10 * DELAY)
+        self.until(lambda: udp.settled, 5.0)
+        assert udp.problem is not None
+        self.assertEqual(udp.problem.reason, "unreachable")
 
 
 class SleepTests(RelayCase):

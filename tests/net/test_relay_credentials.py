@@ -7,7 +7,7 @@ from pathlib import Path
 from refreeze.basics import Address
 from refreeze.net.mux import Mux
 from tests.net.fakes import FakeOwner
-from tests.net.relaying import URL, RelayCase, Watcher
+from tests.net.relaying import DELAY, URL, RelayCase, Watcher
 
 
 def claim(mux: Mux, base: Address, remote: Address = ("203.0.113.77", 7000)) -> FakeOwner:
@@ -112,6 +112,22 @@ class RotationTests(RelayCase):
         self.advance(120.0)
         self.assertEqual(len(self.server.allocations), 1)
         self.assertEqual(relay.attempts, 2)
+
+    def test_credentials_that_change_during_an_attempt_are_not_overlooked(self) -> None:
+        for late in (False, True):
+            lease, _watcher = self.site.lease(session=f"late {late}")
+            relay = lease.relays[0]
+            self.advance(DELAY)
+            if late:
+                self.advance(3 * DELAY)
+            word = f"new {late}"
+            self.server.rotate_credentials({"user": word})
+            self.use(URL, password=word)
+            self.site.pool.reconfigured()
+            self.advance(3.0)
+            self.assertTrue(relay.ports)
+            self.assertEqual(relay.state, "ready")
+            self.assertFalse(relay.wishes[0]._outdated())
 
     def test_credentials_that_the_server_rotated_alone_are_lost_and_found_again(self) -> None:
         relay, _lease, watcher = self.ready()

@@ -305,6 +305,7 @@ class Wish:
             self._leaving[old] = now
             self._look_at = self._look_at or on_grid(now + _MOVE_SECONDS)
         self._remember_credentials()
+        self._mind_news()
         for port in life.ports:
             self.mux.add_port(port)
         self.problem = None
@@ -331,6 +332,7 @@ class Wish:
             self._attempt = None
             self._blocked_until = self.tools.scheduler.now() + failure.wait
             self._failed(problem, max(failure.wait, self.tools.settings.pause(failure.retry)))
+            self._mind_news()
 
     def _failed(self, problem: ServerProblem, pause: float) -> None:
         """Not this time; an allocation that is there stays."""
@@ -370,6 +372,11 @@ class Wish:
         now = self.tools.scheduler.now()
         expiring = self._renew_at is not None and now >= self._renew_at
         return expiring or self._source_differs(self._held, self._held_wall)
+
+    def _mind_news(self) -> None:
+        """Others may have come while an attempt was under way, which did not know them."""
+        if self._source_differs(self._tried, self._tried_wall):
+            self._try_if_allowed()
 
     def _source_differs(self, from_these: TimedCredentials | None, at: float) -> bool:
         """Whether the source would have given others at that wall time; none is no others."""
