@@ -65,7 +65,7 @@ OFFER: dict[str, Any] = {
 
 class HubCase(SynchronousTestCase):
     access: Any = None
-    settings = HubSettings(max_connections=8)
+    settings = HubSettings(max_connections=8, homecoming=0)
 
     def setUp(self) -> None:
         self.network = Network()

@@ -236,7 +236,7 @@ def start_hub(
 ) -> tuple[Hub, Door]:
     door = Door()
     listener = HubListener(door, access or SocketAccess(own_uid=OWN_UID))
-    hub = Hub([listener], network.clock, settings or HubSettings())
+    hub = Hub([listener], network.clock, settings or HubSettings(homecoming=0))
     hub.startService()
     return hub, door
 

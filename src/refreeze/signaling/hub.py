@@ -2,7 +2,8 @@
 
 Embedded in any daemon, on UNIX sockets, loopback TCP and mutual TLS (:mod:`.places`). The wire
 is described in :mod:`.wire`. The hub believes nothing that a line says of its sender, keeps nothing
-for a daemon that is away, and reads nothing of an envelope beyond its address.
+for a daemon that is away (but see :mod:`.homecoming`), and reads nothing of an envelope beyond its
+address.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from twisted.python.failure import Failure
 from refreeze.net.ratelog import RateLimitedLog
 from refreeze.signaling.access import Access, CookieAccess, SocketAccess, TlsAccess
 from refreeze.signaling.envelope import Envelope, EnvelopeError, format_envelope
+from refreeze.signaling.homecoming import Held, Homecoming
 from refreeze.signaling.hub_connection import (
     HELLO_WAIT,
     HubConnection,
@@ -54,6 +56,8 @@ class HubSettings:
     max_watches: int = 8192
     max_queue: int = MAX_QUEUE
     hello_wait: float = HELLO_WAIT
+    homecoming: float = 5.0
+    """Seconds from the start in which nobody is called absent; 0: none."""
     keepalive: Keepalive = field(factory=Keepalive)
 
 
@@ -147,18 +151,21 @@ class Hub(Service):
 
     _door: Door = field(init=False)
     _ratelog: RateLimitedLog = field(init=False)
+    _home: Homecoming = field(init=False)
 
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
         self._door = Door(self.settings.max_pending, self.settings.max_pending_per_host)
         self._ratelog = RateLimitedLog(self._log, limit=20, now=self.clock.seconds)
+        self._home = Homecoming(self.clock, self.settings.homecoming, self._all_home)
 
     # The service.
 
     def startService(self) -> None:
         """Listen everywhere. What fails at once is raised, so the daemon does not start half."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        self._home.begin()
         for listener in self.listeners:
             failures: list[Failure] = []
             listening = listener.endpoint.listen(_HubFactory(self, listener.access))
@@ -171,6 +178,7 @@ class Hub(Service):
     def stopService(self) -> Deferred[None]:
         """Stop listening, say bye to all; fires when every connection is gone (2 s at most)."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        self._home.stop()
         for listening in self._listening:
             listening.cancel()
         closed = [port.stopListening() for port in self.ports]
@@ -227,6 +235,8 @@ class Hub(Service):
         self._door.passed(connection.host)
         self._remember(connection.name)
         self._tell(connection.name, online=True)
+        for held in self._home.take(connection.name):
+            self._pass_on(held, connection)
 
     def refused(self, connection: HubConnection, why: str) -> None:
         self.counters["refused"] += 1
@@ -249,12 +259,18 @@ class Hub(Service):
     def route(self, connection: HubConnection, envelope: Envelope) -> None:
         """Pass *envelope* on, or say why not. Its sender watches its addressee from now on."""
         self._add_watch(connection, envelope.to)
+        try:
+            line = format_envelope(envelope)
+        except EnvelopeError as error:
+            # With the hub's own ``from`` in it, it may have become too long.
+            self._bounce(connection, envelope, "malformed", error.reason)
+            return
+        held = Held(connection, envelope, line)
         target = self._online.get(envelope.to)
-        if target is None:
-            known = envelope.to in self._known
-            self._bounce(connection, envelope, "offline" if known else "unknown-peer")
-        else:
-            self._pass_on(connection, envelope, target)
+        if target is not None:
+            self._pass_on(held, target)
+        elif not self._home.hold(held):
+            self._return(held)
 
     def bounce(
         self,
@@ -272,7 +288,9 @@ class Hub(Service):
     def watch(self, connection: HubConnection, names: Sequence[str]) -> None:
         for name in names:
             if self._add_watch(connection, name):
-                self._presence(connection, name, online=name in self._online)
+                online = name in self._online
+                if online or not self._home.under_way:
+                    self._presence(connection, name, online=online)
 
     def unwatch(self, connection: HubConnection, names: Sequence[str]) -> None:
         for name in names:
@@ -281,17 +299,23 @@ class Hub(Service):
 
     # Small change.
 
-    def _pass_on(self, sender: HubConnection, envelope: Envelope, target: HubConnection) -> None:
-        try:
-            line = format_envelope(envelope)
-        except EnvelopeError as error:
-            # With the hub's own ``from`` in it, it may have become too long.
-            self._bounce(sender, envelope, "malformed", error.reason)
-            return
-        if target.send_line(line):
+    def _all_home(self) -> None:
+        """Who has not come by now is away."""
+        for name in list(self._watchers):
+            if name not in self._online:
+                self._tell(name, online=False)
+        for held in self._home.take_all():
+            self._return(held)
+
+    def _return(self, held: Held) -> None:
+        known = held.envelope.to in self._known
+        self._bounce(held.sender, held.envelope, "offline" if known else "unknown-peer")
+
+    def _pass_on(self, held: Held, target: HubConnection) -> None:
+        if target.send_line(held.line):
             self.counters["routed"] += 1
         else:
-            self._bounce(sender, envelope, "queue-full")
+            self._bounce(held.sender, held.envelope, "queue-full")
 
     def _bounce(
         self, connection: HubConnection, envelope: Envelope, reason: str, detail: str = ""
