@@ -32,9 +32,11 @@ class Pki:
     """A CA and its directory."""
 
     directory: str
-    authority: Issued = field(factory=lambda: make_authority(days_ago(0)))
+    days: int = 3650
+    authority: Issued = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.authority = make_authority(days_ago(0), self.days)
         os.makedirs(self.directory, exist_ok=True)
         self.put("ca.crt", self.authority.certificate_pem)
 
@@ -71,9 +73,9 @@ def tls_link(
     return start_link(network, door, name, endpoint=way)
 
 
-def custom(authority: Issued, names: Sequence[x509.GeneralName]) -> Issued:
+def custom(authority: Issued, names: Sequence[x509.GeneralName], key: Any = None) -> Issued:
     """What another tool may make: any names, and nothing said about purposes."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([]))

@@ -171,7 +171,7 @@ class RefusalTests(TlsCase):
         self.refused(
             *self.link("alice", foreign.issue("alice")),
             by_hub="it does not trust the CA of our certificate",
-            by_link="its certificate comes from a CA that is not ours",
+            by_link="192.0.2.1 comes from a CA that is not ours",
         )
 
     def test_a_hub_of_another_name(self) -> None:

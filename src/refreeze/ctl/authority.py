@@ -50,7 +50,7 @@ def make_authority(now: datetime, days: int = CA_DAYS) -> Issued:
     # Two CAs of one name would be taken for each other while one takes over from the other.
     name = _name(f"refreeze CA {identifier.digest.hex()[:8]}")
     builder = (
-        _builder(name, name, key, now, days)
+        _builder(name, name, key, now, now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(identifier, critical=False)
@@ -71,9 +71,9 @@ def issue(
         purposes.append(ExtendedKeyUsageOID.SERVER_AUTH)
     names = [x509.UniformResourceIdentifier(name_uri(name)), *map(_host, hosts)]
     issuer = authority.certificate
-    left = issuer.not_valid_after_utc - now
+    end = min(now + timedelta(days=days), issuer.not_valid_after_utc)
     builder = (
-        _builder(_name(name), issuer.subject, key, now, min(days, left.days))
+        _builder(_name(name), issuer.subject, key, now, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
@@ -106,7 +106,7 @@ def _builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
     now: datetime,
-    days: int,
+    end: datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -115,7 +115,7 @@ def _builder(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - EARLIER)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_after(end)
     )
 
 

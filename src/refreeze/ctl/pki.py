@@ -81,7 +81,7 @@ def read(words: Sequence[str]) -> Request:
     request = Request(words[0])
     for word in words[1:]:
         key, equals, value = word.partition("=")
-        if word == "force" and request.action != "show":
+        if word == "force":
             request.force = True
         elif not equals:
             request.subjects.append(word)
@@ -95,6 +95,8 @@ def read(words: Sequence[str]) -> Request:
             raise UsageError(f"--{key}: {USAGE}")
     if len(request.subjects) > 1 or (request.action == "issue" and not request.subjects):
         raise UsageError(USAGE)
+    if request.force and request.action == "show":
+        raise UsageError(f"--force: {USAGE}")
     return request
 
 

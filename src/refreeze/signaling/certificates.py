@@ -113,7 +113,7 @@ def load(files: CertificateFiles) -> Material:
     trusted = read_file(files.ca)
     chain = _certificates(files.certificate, certificate)
     key = _key(files.key, secret)
-    if key.public_key() != chain[0].public_key():
+    if not _fit(key, chain[0]):
         raise CertificateError(f"{files.key}: not the key of {files.certificate}")
     authorities = _certificates(files.ca, trusted)
     for each in authorities:
@@ -172,7 +172,7 @@ def read_file(path: str, *, private: bool = False) -> bytes:
 def _certificates(path: str, content: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(content)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise CertificateError(f"{path}: holds no certificate in PEM that can be read") from None
 
 
@@ -186,6 +186,13 @@ def _key(path: str, content: bytes) -> PrivateKey:
     if not isinstance(key, EllipticCurvePrivateKey | RSAPrivateKey):
         raise CertificateError(f"{path}: is neither an ECDSA nor an RSA key")
     return key
+
+
+def _fit(key: PrivateKey, certificate: x509.Certificate) -> bool:
+    try:
+        return key.public_key() == certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
 
 
 def _names(path: str, certificate: x509.Certificate) -> list[str]:

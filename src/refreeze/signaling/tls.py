@@ -33,11 +33,15 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from refreeze.net.servers import is_numeric
-from refreeze.signaling.certificates import CertificateFiles, Material, load
+from refreeze.signaling.certificates import CertificateError, CertificateFiles, Material, load
 from refreeze.signaling.places import HubPlace, TlsPlace, client_endpoint
-from refreeze.signaling.verification import Verification, judged
+from refreeze.signaling.verification import Verification, judged, openssl_words
 
 _VERIFY: Final = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT | SSL.VERIFY_CLIENT_ONCE
+
+_NO_AUTO_CHAIN: Final = 0x8
+"""SSL_MODE_NO_AUTO_CHAIN (ssl.h): our CA's certificate is not sent along, as the other end has
+it. It would cost the hub 5 KiB a link."""
 
 
 def make_context(material: Material) -> SSL.Context:
@@ -55,6 +59,7 @@ def make_context(material: Material) -> SSL.Context:
         raiseMinimumTo=TLSVersion.TLSv1_3,
     ).getContext()
     context.set_verify(_VERIFY, judged)
+    context.set_mode(_NO_AUTO_CHAIN)
     return context
 
 
@@ -92,7 +97,11 @@ class TlsIdentity:
         return found
 
     def _take(self, material: Material) -> None:
-        self._context = make_context(material)
+        try:
+            self._context = make_context(material)
+        except SSL.Error as error:  # such as a key that is too short
+            why = openssl_words(error)
+            raise CertificateError(f"{self.files.certificate}: OpenSSL says: {why}") from None
         self.material = material
 
 

@@ -78,18 +78,20 @@ class Verification:
 
     def judge(self, certificate: crypto.X509, error: int, depth: int, fine: bool) -> bool:
         """One certificate of the chain, from the CA down to depth 0; must not raise."""
-        shown = certificate.to_cryptography()
-        if not fine:
-            why = _CHAIN_ERRORS.get(error, f"is refused (OpenSSL's error {error})")
-            whose = "its certificate" if depth == 0 or error in _FOREIGN else "its CA's certificate"
-            self.problem = f"{whose}{described(shown)} {why}"
-            return False
-        if depth == 0:
-            try:
+        try:
+            shown = certificate.to_cryptography()
+            if not fine:
+                self._judge_chain(shown, error, depth)
+            elif depth == 0:
                 self._judge_names(shown)
-            except ValueError:
-                self.problem = "its certificate's names cannot be read"
+        except Exception:  # whatever two parsers may make of a stranger's bytes
+            self.problem = "its certificate cannot be read"
         return not self.problem
+
+    def _judge_chain(self, certificate: x509.Certificate, error: int, depth: int) -> None:
+        why = _CHAIN_ERRORS.get(error, f"is refused (OpenSSL's error {error})")
+        whose = "its certificate" if depth == 0 or error in _FOREIGN else "its CA's certificate"
+        self.problem = f"{whose}{described(certificate)} {why}"
 
     def lost(self, reason: Failure) -> str:
         """The connection has ended: why, in words."""
