@@ -11,7 +11,7 @@ from tests.interop.peers import missing
 from tests.lab.commands import lacking
 from tests.lab.namespaces import Lab
 
-_TAIL = 30
+_TAIL = 15
 """Lines of each log that are shown."""
 
 

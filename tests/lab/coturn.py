@@ -26,6 +26,7 @@ ALTERNATE_PORT = PORT + 1
 """Of RFC 5780's OTHER-ADDRESS; TLS has its own."""
 
 _BEGUN = re.compile(r"session (\d+): new, ")
+_BY = re.compile(r"session (\d+): new, .*username=<([^>]*)>")
 _ENDED = re.compile(r"session (\d+): (?:refreshed, .* lifetime=0\b|closed |delete)")
 _READY = "Total General servers"
 
@@ -169,6 +170,11 @@ class TurnServer:
         """The sessions that have one now; one that was left alone counts until it times out."""
         text = self.log()
         return set(_BEGUN.findall(text)) - set(_ENDED.findall(text))
+
+    def users(self) -> set[str]:
+        """Who has an allocation now."""
+        now = self.allocations()
+        return {user for session, user in _BY.findall(self.log()) if session in now}
 
     def allocated(self) -> int:
         """How many there ever were in this run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from tests.lab.namespaces import Lab, Namespace
 
 SOURCES = Path(__file__).resolve().parents[2]
 _TWISTD = Path(sys.executable).with_name("twistd")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TAIL = 4000
-_UP = frozenset({"connected", "completed"})
+UP = frozenset({"connected", "completed"})
 
 Table = Mapping[str, Any]
 
@@ -36,10 +38,14 @@ def _lines(table: Table, name: str) -> Iterator[str]:
         yield f"[{name}]"
     for key, value in table.items():
         if not isinstance(value, Mapping):
-            yield f"{key} = {json.dumps(value)}"  # which is TOML, too
+            yield f"{_key(key)} = {json.dumps(value)}"  # which is TOML, too
     for key, value in table.items():
         if isinstance(value, Mapping):
-            yield from _lines(value, f"{name}.{key}" if name else key)
+            yield from _lines(value, f"{name}.{_key(key)}" if name else _key(key))
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else json.dumps(key)
 
 
 def merged(*tables: Table) -> dict[str, Any]:
@@ -162,15 +168,26 @@ class Daemon:
 
     def is_up(self, session: str) -> bool:
         """Whether there is a path."""
-        return self.state(session) in _UP
+        return self.state(session) in UP
 
     def pair(self, session: str) -> Record:
-        """The pair that carries the data."""
-        carrying = self.show(session, "session")[0]["pair"]
-        for each in self.show(session, "pair"):
-            if f"{each['local']}->{each['remote']}" == carrying and each["nominated"]:
-                return each
-        raise LabError(f"{self.name}: {session} has no pair: {carrying}")
+        """The nominated pair that carries the data, as soon as there is one."""
+        found: list[Record] = []
+
+        def look() -> bool:
+            records = self.ask(f"show {session}")
+            carrying = next(r["pair"] for r in records if r["part"] == "session")
+            found[:] = [
+                each
+                for each in records
+                if each["part"] == "pair"
+                and each["nominated"]
+                and f"{each['local']}->{each['remote']}" == carrying
+            ]
+            return bool(found)
+
+        self.wait(look, f"a nominated pair of {session}", 5.0)
+        return found[0]
 
     def listens(self, session: str) -> tuple[str, int]:
         """Where the session's local program sends."""

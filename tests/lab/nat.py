@@ -101,10 +101,11 @@ def rules(kind: NatKind, ports: PortRange | None = None) -> str:
     entry: with such an entry masquerade gives the inside host another port towards that very
     peer, and a port-restricted NAT turns symmetric by chance.
     """
-    masquerade = "masquerade fully-random" if kind is NatKind.SYMMETRIC else "masquerade"
+    how = "fully-random" if kind is NatKind.SYMMETRIC else ""
+    masquerade = f"masquerade {how}"
     if ports is not None:
         masquerade = (
-            f"meta l4proto udp masquerade to :{ports.first}-{ports.last} fully-random\n"
+            f"meta l4proto udp masquerade to :{ports.first}-{ports.last} {how}\n"
             f'    oifname "wan" {masquerade}'
         )
     blocked = "meta l4proto udp drop" if kind is NatKind.UDP_BLOCKED else ""

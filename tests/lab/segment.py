@@ -117,7 +117,10 @@ class Segment:
     def inside(
         self, host: Namespace, lan: int, *, v4: bool = True, v6: bool = False, metric: int = 100
     ) -> str:
-        """Plug *host* into network *lan* as .2 and ::2; returns the interface's name."""
+        """Plug *host* into network *lan* as .2 and ::2; returns the interface's name.
+
+        Of several defaults the kernel uses the one of the least *metric*, whatever the source.
+        """
         interface = f"lan{lan}"
         self._plug(host, interface, f"lan{lan}", None)
         if v4:
@@ -131,6 +134,13 @@ class Segment:
                 f"route add ::/0 via 2001:db8:{lan}::1 metric {metric}",
             )
         return interface
+
+    def route_by_source(self, host: Namespace, lan: int) -> None:
+        """What *host* sends from its address there leaves there, as a careful system has it."""
+        host.ip(
+            f"route add default via 10.{lan}.0.1 dev lan{lan} table {lan}",
+            f"rule add from 10.{lan}.0.2 table {lan}",
+        )
 
     def _on_public(
         self, space: Namespace, interface: str, number: int, *, v4: bool = True, v6: bool = True

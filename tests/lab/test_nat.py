@@ -146,6 +146,7 @@ class NatTests(LabCase):
         after = self.probe.mapped(client, server)
         assert after is not None
         self.assertIn(after[1], range(20000, 21000))
+        self.assertEqual(self.probe.mapping(), Behavior.ENDPOINT_INDEPENDENT)
 
     def test_a_replaced_router_has_another_address_and_the_machine_finds_it(self) -> None:
         client, (server, *_) = self.probe.client(), self.probe.servers

@@ -8,7 +8,6 @@ from typing import Final
 
 from attrs import Attribute as AttrsAttribute
 from attrs import define, field
-from attrs.setters import NO_OP
 
 from refreeze.basics import Address, Randomness, canonical_host, on_grid
 from refreeze.stun import (
@@ -62,8 +61,7 @@ def _check_families(_: object, __: AttrsAttribute[tuple[int, ...]], value: objec
         raise ValueError("families are (4,), (6,) or (4, 6)")
 
 
-# NO_OP: one validator would make attrs' own setter of every assignment, and each packet has some.
-@define(eq=False, repr=False, kw_only=True, on_setattr=NO_OP)
+@define(eq=False, repr=False, kw_only=True)
 class Allocation:
     """I am one allocation on one 5-tuple to one server, and die with it.
 
