@@ -369,6 +369,25 @@ class ClockJumpTests(SynchronousTestCase):
             self.clock.advance(1.0)
         self.assertEqual(self.gaps, [10.0])
 
+    def later(self, _gap: float) -> None:
+        """Somebody has a deadline soon."""
+        self.scheduler.add(FakeTimed(100.0))
+
+    def test_T37_what_a_callback_moves_leaves_one_timer(self) -> None:
+        """Also when there is more to serve than fits into one turn, or sockets come first."""
+        for late in (0.0, 30.0):
+            self.setUp()
+            busy = [FakeTimed(1.0) for _ in range(MAX_PER_TURN + 1)]
+            for each in busy:
+                self.scheduler.add(each)
+            self.scheduler.on_clock_jump(self.later)
+            self.asleep += 10.0
+            self.clock.rightNow += late
+            self.clock.advance(1.0)
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1, late)
+            self.scheduler.stop()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_a_callback_that_fails_stops_neither_others_nor_the_timers(self) -> None:
         def fail(_gap: float) -> None:
             raise RuntimeError("a callback's bug")

@@ -37,3 +37,17 @@ class NameTests(SynchronousTestCase):
         asked = self.resolver.resolve("turn.example")
         self.reactor.advance(0)
         self.successResultOf(asked)
+
+    def test_a_host_hears_nothing_while_it_sleeps_and_nothing_more_when_it_is_killed(self) -> None:
+        alice, bob = self.reactor.on("alice"), self.reactor.on("bob")
+        asked = {
+            each.name: Resolver(names=each.nameResolver, clock=each).resolve("turn.example")
+            for each in (alice, bob)
+        }
+        alice.suspend(3.0)
+        bob.kill()
+        self.reactor.advance(2.0)
+        self.assertNoResult(asked["alice"])
+        self.reactor.advance(2.0)
+        self.assertEqual(len(self.successResultOf(asked["alice"])), 2)
+        self.assertNoResult(asked["bob"])

@@ -226,19 +226,20 @@ class Scheduler:
     def _wake(self) -> None:
         self._call = None
         self.wakeups += 1
-        self._watch_clocks()
-        now = self.now()
-        if now - self._call_at > STALL_SECONDS and not self._stalled:
-            self._let_sockets_be_read()
-            return
-        self._stalled = False
-        self._firing = True
+        self._firing = True  # whoever moves deadlines meanwhile, the timer is set once, below
         try:
-            more = self._serve_due(now)
+            self._watch_clocks()
+            now = self.now()
+            stalled = now - self._call_at > STALL_SECONDS and not self._stalled
+            more = not stalled and self._serve_due(now)
         finally:
             self._firing = False
         if self._stopped:
             return
+        if stalled:
+            self._let_sockets_be_read()
+            return
+        self._stalled = False
         if more:
             self._call_at = now
             self._call = self._reactor.callLater(0.0, self._wake)

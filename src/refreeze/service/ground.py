@@ -15,9 +15,6 @@ from refreeze.net.doctor import Doctor
 from refreeze.net.faults import FaultyPortFactory
 from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.interfaces import choose_hosts, present_hosts
-from refreeze.net.mdns import MdnsResolver
-from refreeze.net.mdnsgroup import MdnsGroup
-from refreeze.net.mdnsresponder import MdnsResponder
 from refreeze.net.mux import Mux
 from refreeze.net.opener import ChannelOpener
 from refreeze.net.pool import SocketPool
@@ -31,6 +28,7 @@ from refreeze.net.resolve import Resolver
 from refreeze.net.routes import ANYWHERE
 from refreeze.net.servers import ServerUrl
 from refreeze.peer.named import ResolveName
+from refreeze.service.names import MulticastNames
 from refreeze.service.process import Process
 from refreeze.turn import TurnSettings
 
@@ -50,11 +48,7 @@ class Ground:
     relays: RelayPool = field(init=False)
     doctor: Doctor = field(init=False)
     faults: FaultyPortFactory | None = field(default=None, init=False)
-    _group: MdnsGroup | None = field(default=None, init=False)
-    _mdns: MdnsResolver | None = field(default=None, init=False)
-    _responder: MdnsResponder | None = field(default=None, init=False)
-    _published: dict[str, str] = field(factory=dict, init=False)
-    """Our own names by the local host behind each."""
+    _names: MulticastNames | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         process, settings = self.process, self.settings()
@@ -87,7 +81,7 @@ class Ground:
             resolver=self.resolver,
             allocations=AllocationChecks(tools=self.relays.tools, wall=process.wall),
         )
-        self._make_mdns()
+        self._names = self._make_names()
 
     def _make_relays(self, factory: PortFactory) -> RelayPool:
         process = self.process
@@ -112,19 +106,17 @@ class Ground:
             servers=lambda: self.settings().servers,
         )
 
-    def _make_mdns(self) -> None:
-        process, wanted = self.process, self.settings().gathering
+    def _make_names(self) -> MulticastNames | None:
+        process = self.process
         if process.mdns_links is None:
-            return
-        group = self._group = MdnsGroup(
-            opener=process.mdns_links, hosts=self._links, clock=process.reactor
+            return None
+        return MulticastNames(
+            opener=process.mdns_links,
+            hosts=self._links,
+            clock=process.reactor,
+            random=process.random,
+            settings=lambda: self.settings().gathering,
         )
-        if wanted.resolve_mdns:
-            self._mdns = MdnsResolver(group=group, clock=process.reactor)
-        if wanted.mdns:
-            self._responder = MdnsResponder(
-                group=group, clock=process.reactor, random=process.random
-            )
 
     # Addresses
 
@@ -147,7 +139,7 @@ class Ground:
     @property
     def resolve_mdns(self) -> ResolveName | None:
         """Resolves ``.local`` names; None where nobody does."""
-        return None if self._mdns is None else self._mdns.resolve
+        return None if self._names is None else self._names.resolve
 
     def gatherer(self, peer: str, session: str) -> SessionGatherer:
         """One session's, with sockets and relays of its own; PoolError without any socket."""
@@ -158,20 +150,13 @@ class Ground:
             reflexive=self.reflexive,
             servers=self._urls,
             preferred=self.preferred,
-            names=None if self._responder is None else self._name_of,
+            names=None if self._names is None else self._names.name_of,
         )
         gatherer.relays = self.relays.lease(peer=peer, session=session, listener=gatherer)
         return gatherer
 
     def _urls(self) -> list[ServerUrl]:
         return [url for server in self.settings().servers.values() for url in server.parsed]
-
-    def _name_of(self, host: str) -> str:
-        assert self._responder is not None
-        name = self._published.get(host)
-        if name is None or name not in self._responder.published:
-            name = self._published[host] = self._responder.publish([host])
-        return name
 
     # Changes
 
@@ -189,9 +174,8 @@ class Ground:
     def base_gone(self, base: Address) -> None:
         """What was known of that socket is no longer true."""
         self.reflexive.forget(base)
-        name = self._published.pop(base[0], None)
-        if name is not None and self._responder is not None:
-            self._responder.withdraw(name)
+        if self._names is not None:
+            self._names.forget(base[0])
 
     def looked(self) -> None:
         """The local addresses may be others than they were."""
@@ -213,15 +197,13 @@ class Ground:
     def stop(self) -> Deferred[None]:
         """Say goodbye to servers and links; fires after two seconds at most."""
         self.doctor.stop()
-        if self._mdns is not None:
-            self._mdns.stop()
-        if self._responder is not None:
-            self._responder.stop()
+        if self._names is not None:
+            self._names.stop()
         return self.relays.close()
 
     def close(self) -> None:
         """Close every socket."""
         self.reflexive.close()
         self.pool.close()
-        if self._group is not None:
-            self._group.close()
+        if self._names is not None:
+            self._names.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -11,6 +13,9 @@ from twisted.internet.interfaces import IResolutionReceiver as Receiver
 from zope.interface import implementer
 
 from refreeze.testing.clock import VirtualClock
+
+Deliver: TypeAlias = Callable[[Callable[[], object]], object]
+"""Calls what it is given, now, later, or never."""
 
 
 @implementer(IHostResolution)
@@ -47,14 +52,19 @@ class FakeNames:
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
         """See IHostnameResolver."""
-        resolution = _Resolution(hostName)
-        self.asked.append(hostName)
-        resolutionReceiver.resolutionBegan(resolution)
-        if hostName in self.silent:
+        return self.ask(resolutionReceiver, hostName, _at_once)
+
+    def ask(self, receiver: Receiver, name: str, deliver: Deliver) -> IHostResolution:
+        """Resolve *name*; the answer is told when *deliver* calls what it is given."""
+        resolution = _Resolution(name)
+        self.asked.append(name)
+        receiver.resolutionBegan(resolution)
+        if name in self.silent:
             at = self.clock.seconds() + self.patience
-            self.clock.run_at(at, resolutionReceiver.resolutionComplete)
+            self.clock.run_at(at, deliver, receiver.resolutionComplete)
         else:
-            self.clock.callLater(self.delay, self._answer, resolutionReceiver, hostName)
+            answer = partial(self._answer, receiver, name)
+            self.clock.callLater(self.delay, deliver, answer)
         return resolution
 
     def _answer(self, receiver: Receiver, name: str) -> None:
@@ -62,3 +72,27 @@ class FakeNames:
             kind = IPv6Address if ":" in host else IPv4Address
             receiver.addressResolved(kind("UDP", host, 0))
         receiver.resolutionComplete()
+
+
+@implementer(IHostnameResolver)
+@define(eq=False, repr=False)
+class HostNames:
+    """The same names as one host asks for them: it hears nothing while it sleeps, or is dead."""
+
+    names: FakeNames
+    deliver: Deliver
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: Receiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """See IHostnameResolver."""
+        return self.names.ask(resolutionReceiver, hostName, self.deliver)
+
+
+def _at_once(answer: Callable[[], object]) -> None:
+    answer()

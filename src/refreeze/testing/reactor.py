@@ -16,7 +16,7 @@ from twisted.internet.protocol import ClientFactory
 from zope.interface import implementer
 
 from refreeze.testing.clock import VirtualCall, VirtualClock
-from refreeze.testing.names import FakeNames
+from refreeze.testing.names import FakeNames, HostNames
 from refreeze.testing.streams import (
     ROOT,
     Place,
@@ -169,9 +169,18 @@ class HostReactor(_Streaming, _Core):
         self.streams = self.world.streams
 
     @property
-    def nameResolver(self) -> FakeNames:
+    def nameResolver(self) -> HostNames:
         """The world's: all hosts know the same names."""
-        return self.world.nameResolver
+        return HostNames(self.world.nameResolver, self._when_awake)
+
+    def _when_awake(self, function: Callable[[], object]) -> None:
+        """Call it now, or when the host wakes, or never when what runs here was killed."""
+        if self.killed:
+            return
+        if self.world.seconds() < self._wakes_at:
+            self.world.run_at(self._wakes_at, self._when_awake, function)
+        else:
+            function()
 
     def callLater(
         self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object

@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import Attribute as AttrsAttribute
 from attrs import define, field
+from attrs.setters import NO_OP
 
 from refreeze.basics import Address, Randomness, canonical_host, on_grid
 from refreeze.stun import (
@@ -61,7 +62,8 @@ def _check_families(_: object, __: AttrsAttribute[tuple[int, ...]], value: objec
         raise ValueError("families are (4,), (6,) or (4, 6)")
 
 
-@define(eq=False, repr=False, kw_only=True)
+# NO_OP: one validator would make attrs' own setter of every assignment, and each packet has some.
+@define(eq=False, repr=False, kw_only=True, on_setattr=NO_OP)
 class Allocation:
     """I am one allocation on one 5-tuple to one server, and die with it.
 
