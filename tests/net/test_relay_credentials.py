@@ -106,6 +106,7 @@ class RotationTests(RelayCase):
         self.assertEqual(watcher.lost, [])
         assert relay.problem is not None
         self.assertEqual(relay.problem.reason, "unauthorized")
+        self.assertEqual(len(watcher.settled), 1)
         self.advance(2.0)
         self.use(URL)
         lease.refresh()

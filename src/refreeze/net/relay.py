@@ -21,8 +21,8 @@ class RelayListener(Protocol):
     """Who uses a relay."""
 
     def relay_settled(self, relay: Relay) -> None:
-        """It has ports (others than before, if its credentials changed), or its latest attempt
-        failed as no earlier one did: ``relay.problem`` says why."""
+        """It has ports (others than before, if its credentials changed), or it has none and its
+        latest attempt failed as the one before did not: ``relay.problem`` says why."""
         ...
 
     def relay_lost(self, relay: Relay, bases: Sequence[Address], reason: str) -> None:

@@ -131,7 +131,7 @@ class RelayPool:
             relay.look(hosts)
 
     def close(self) -> Deferred[None]:
-        """End everything at its server; fires after two seconds at most, with no socket left.
+        """End everything at its server; fires after two seconds at most, with every socket closed.
 
         Whatever is under way is cancelled (T34).
         """

@@ -42,8 +42,8 @@ class WishOwner(Protocol):
     """Whose wish it is."""
 
     def wish_settled(self, wish: Wish) -> None:
-        """It has ports (others than before, if its credentials changed), or its latest attempt
-        failed as no earlier one did: ``wish.problem`` says why."""
+        """It has ports (others than before, if its credentials changed), or it has none and its
+        latest attempt failed as the one before did not: ``wish.problem`` says why."""
         ...
 
     def wish_lost(self, wish: Wish, bases: Sequence[Address], reason: str) -> None:
@@ -339,7 +339,7 @@ class Wish:
         now = self.tools.scheduler.now()
         self.tools.counters.failed += 1
         early = self.tools.random.uniform(0.75, 1.0)
-        self._retry_at = max(now, self._tried_at + pause * early)
+        self._retry_at = max(now, self._tried_at + pause * early, self._blocked_until)
         before, self.problem = self.problem, problem
         known = before is not None and (before.reason, before.code) == (
             problem.reason,
@@ -347,7 +347,7 @@ class Wish:
         )
         if not known:
             self._log.warn("{problem}", problem=problem.text)
-        if not (known and self.settled):
+        if self._life is None and not (known and self.settled):
             self._settle()
         self._update()
 
