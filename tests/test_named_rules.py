@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 HERE = Path(__file__).parent
 PITFALLS = {*range(1, 42)}
-RULES = {6, 7, 18, 19, 22, 25, 26, 35, 36, 37, *range(41, 53), 56, 60, 61, 66, 67, 68}
+RULES = {6, 7, 16, 18, 19, 22, 25, 26, 35, 36, 37, *range(41, 53), 56, 57, 60, 61, 66, 67, 68}
 RULES |= set(range(75, 80))
 
 _PITFALL = re.compile(r"(?<![A-Za-z0-9])T(\d{1,2})(?!\d)")

@@ -11,7 +11,7 @@ from attrs import define, field
 from refreeze.ice import AgentSettings, CheckBucket
 from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import Description, DescriptionType
-from refreeze.net.gathering import HostGatherer
+from refreeze.net.gathering import Gatherer, HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
@@ -34,6 +34,7 @@ class Side:
     fired: list[str] = field(factory=list)
     told: list[TransportEvent] = field(factory=list)
     resolve_mdns: ResolveName | None = None
+    gatherer: Gatherer | None = None
     mux: Mux = field(init=False)
     pool: SocketPool = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -52,7 +53,7 @@ class Side:
             queue_task=self.queue_task,
             settings=AgentSettings(),
             certificate=RTCCertificate.generate(datetime(2026, 1, 1, tzinfo=UTC)),
-            gatherer=HostGatherer(lambda: lease.bases),
+            gatherer=self.gatherer or HostGatherer(lambda: lease.bases),
             resolve_mdns=self.resolve_mdns,
         )
         self.connection = RTCPeerConnection(environment, self.told.append)
@@ -96,6 +97,8 @@ class Two:
 
     seed: int = 1
     resolve_mdns: ResolveName | None = None
+    gatherer: Gatherer | None = None
+    """Alice's; None: of her host candidates alone."""
     reactor: VirtualReactor = field(factory=VirtualReactor)
     network: FakeNetwork = field(init=False)
     alice: Side = field(init=False)
@@ -108,7 +111,14 @@ class Two:
             network.host("bob", ["192.0.2.2", "198.51.100.2"]),
         ]
         self.alice, self.bob = (
-            Side(self.reactor, host, self.seed, resolve_mdns=self.resolve_mdns) for host in hosts
+            Side(
+                self.reactor,
+                host,
+                self.seed,
+                resolve_mdns=self.resolve_mdns,
+                gatherer=self.gatherer if host.name == "alice" else None,
+            )
+            for host in hosts
         )
 
     def advance(self, seconds: float) -> None:
