@@ -92,6 +92,22 @@ class AllocationTests(RelayCase):
         self.close()
         self.assertEqual(server.allocations, [])
 
+    def test_one_that_learned_it_is_no_longer_asked_twice(self) -> None:
+        hosts = self.names["older.test"] = ["203.0.113.20", "2001:db8::20"]
+        older = self.turn_server("older", hosts, additional=False)
+        self.site.servers.clear()
+        self.use("turn:older.test")
+        relay, _lease, watcher = self.relay()
+        self.until(lambda: len(relay.ports) == 2, 2.0)
+        older.kill()
+        newer = type(older)(older.host, older.reactor).start()
+        relay.wishes[0].verify()
+        self.until(lambda: len(watcher.lost) == 2, 10.0)
+        self.advance(5.0)
+        self.assertEqual([port.local[0] for port in relay.ports], hosts)
+        self.assertEqual((len(relay.wishes), len(newer.allocations)), (1, 1))
+        self.assertEqual(set(self.site.mux.ports), {port.local for port in relay.ports})
+
     def test_a_server_of_one_family_is_believed(self) -> None:
         for index, addresses in enumerate(((SERVER[0],), (SERVER[1],))):
             host = addresses[0].replace("10", f"2{index}")
@@ -140,6 +156,17 @@ class AddressTests(RelayCase):
         self.names[NAME] = SERVER
         self.until(lambda: bool(relay.ports), 4.5)
         self.assertIsNone(relay.problem)
+
+    def test_a_bug_of_ours_is_logged_and_ends_the_attempt_only(self) -> None:
+        resolver = self.site.pool.tools.resolver
+        broken = self.patch(type(resolver), "resolve", lambda _self, _host: 1 / 0)
+        relay, _lease, _watcher = self.relay()
+        self.until(lambda: relay.settled, 1.0)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        assert relay.problem is not None
+        self.assertEqual(relay.problem.reason, "internal")
+        broken.restore()
+        self.until(lambda: bool(relay.ports), 5.0)
 
     def test_names_are_resolved_again_by_every_attempt(self) -> None:
         self.server.kill()

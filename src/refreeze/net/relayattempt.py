@@ -80,13 +80,11 @@ class Target:
 class AttemptOwner(Protocol):
     """Whose attempt it is; it ends with one call of these, or by ``cancel``."""
 
-    def attempt_won(self, attempt: Attempt, life: RelayLife) -> None:
+    def attempt_won(self, life: RelayLife) -> None:
         """*life* is ready, and the owner's from now on."""
         ...
 
-    def attempt_failed(
-        self, attempt: Attempt, problem: ServerProblem, failure: AllocationFailed
-    ) -> None:
+    def attempt_failed(self, problem: ServerProblem, failure: AllocationFailed) -> None:
         """No address gave anything; *problem* is the one that says most."""
         ...
 
@@ -203,7 +201,7 @@ class Attempt:
         """See LifeOwner: the first wins."""
         del self._lives[life]
         self.cancel()
-        self.owner.attempt_won(self, life)
+        self.owner.attempt_won(life)
 
     def life_failed(self, life: RelayLife, failure: AllocationFailed) -> None:
         """See LifeOwner: with less, or from another socket, it may work."""
@@ -253,7 +251,7 @@ class Attempt:
             self.cancel()
             telling = most_telling(each[0] for each in self._failures)
             said = next(each for each in self._failures if each[0] is telling)
-            self.owner.attempt_failed(self, *said)
+            self.owner.attempt_failed(*said)
 
     def _later(self, seconds: float, function: Callable[[], None]) -> None:
         scheduler = self.tools.scheduler
@@ -271,7 +269,7 @@ class Attempt:
         if not self.over:
             self.cancel()
             problem = before_turn(self.url, "internal", "this is a bug of ours; see the log")
-            self.owner.attempt_failed(self, problem, UNANSWERED)
+            self.owner.attempt_failed(problem, UNANSWERED)
 
 
 def _in_turns(hosts: Sequence[str]) -> list[str]:

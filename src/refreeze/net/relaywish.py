@@ -68,8 +68,9 @@ class Wish:
     over      nothing                        --
     ========= ============================== ==============================================
 
-    Every attempt and every life says which one it is, so what comes too late is nobody's. An
-    allocation that was succeeded stays until nobody holds a 5-tuple on it, within bounds.
+    An attempt that was cancelled says nothing more, and a life that is being released neither, so
+    nothing comes too late. An allocation that was succeeded stays until nobody holds a 5-tuple on
+    it, within bounds.
     """
 
     server: IceServer
@@ -283,11 +284,8 @@ class Wish:
         if attempt is not None:
             attempt.cancel()
 
-    def attempt_won(self, attempt: Attempt, life: RelayLife) -> None:
+    def attempt_won(self, life: RelayLife) -> None:
         """See AttemptOwner."""
-        if attempt is not self._attempt:
-            self.tools.releases.take(life)
-            return
         self._attempt = None
         if not self._can_be(life):
             self.tools.releases.take(life)
@@ -324,15 +322,12 @@ class Wish:
             base in self.mux.ports or refused_address(base, local) for base in life.bases
         )
 
-    def attempt_failed(
-        self, attempt: Attempt, problem: ServerProblem, failure: AllocationFailed
-    ) -> None:
+    def attempt_failed(self, problem: ServerProblem, failure: AllocationFailed) -> None:
         """See AttemptOwner."""
-        if attempt is self._attempt:
-            self._attempt = None
-            self._blocked_until = self.tools.scheduler.now() + failure.wait
-            self._failed(problem, max(failure.wait, self.tools.settings.pause(failure.retry)))
-            self._mind_news()
+        self._attempt = None
+        self._blocked_until = self.tools.scheduler.now() + failure.wait
+        self._failed(problem, max(failure.wait, self.tools.settings.pause(failure.retry)))
+        self._mind_news()
 
     def _failed(self, problem: ServerProblem, pause: float) -> None:
         """Not this time; an allocation that is there stays."""
