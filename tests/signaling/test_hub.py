@@ -414,6 +414,19 @@ class KeepaliveTests(HubCase):
             self.say(alice, watch=[])
         self.assertFalse(alice.lost)
 
+    def test_nothing_is_asked_of_who_speaks_by_itself(self) -> None:
+        """So an idle link costs the pings of one end only."""
+        alice = self.join("alice")
+        for _ in range(20):
+            self.network.pass_time(15)
+            self.say(alice, ping=1)
+        self.assertNotIn(b'"ping"', alice.data)
+        alice.answers_pings = False
+        self.network.pass_time(29)
+        self.assertFalse(alice.lost)
+        self.network.pass_time(2)
+        self.assertTrue(alice.lost)
+
     def test_a_ping_of_the_daemons_is_answered(self) -> None:
         alice = self.join("alice")
         self.say(alice, ping=12)

@@ -21,8 +21,8 @@ from the hub
                                                         not-permitted, timeout, replaced, too-many,
                                                         shutdown
 from either
-``{"v":1,"ping":N}``, ``{"v":1,"pong":N}``              asked every 20 s; silence for 10 s then
-                                                        means that the other end is gone
+``{"v":1,"ping":N}``, ``{"v":1,"pong":N}``              asked after 20 s of silence; another 10 s of
+                                                        it mean that the other end is gone
 ======================================================= ======================================
 
 Whoever sends to a name also watches it from then on. Empty lines and unknown notices are
@@ -58,13 +58,19 @@ from refreeze.signaling.verification import Verification, verification_of
 MAX_QUEUE = 1024 * 1024
 """Bytes that wait for a slow reader before the connection is closed."""
 
+ROUNDING = 1e-3
+"""Seconds by which a timer may seem to be early: sums of floats are not exact."""
+
 FLUSH_WAIT = 2.0
 """Seconds that a closing connection gets to take its last lines."""
 
 
 @frozen
 class Keepalive:
-    """Seconds between two pings, and from a ping to giving up when nothing at all was heard."""
+    """Seconds of silence until a ping, and from there to giving up.
+
+    The other end's ping is as good as its answer, so an idle link costs one of each in 20 s.
+    """
 
     interval: float = 20.0
     timeout: float = 10.0
@@ -144,7 +150,7 @@ class LineConnection(Protocol):
     _verification: Verification | None = field(default=None, init=False)
     """What TLS says of the other end; None without TLS."""
     _timer: IDelayedCall | None = field(default=None, init=False)
-    _heard: bool = field(default=True, init=False)
+    _heard_at: float = field(default=0.0, init=False)
     _pings: int = field(default=0, init=False)
 
     _log = Logger()
@@ -225,11 +231,12 @@ class LineConnection(Protocol):
         self._verification = verification_of(transport)
         self._outbox = Outbox(transport, self.max_queue)
         transport.registerProducer(self._outbox, True)
-        self._set_timer(self.keepalive.interval, self._ping)
+        self._heard_at = self.clock.seconds()
+        self._set_timer(self.keepalive.interval, self._listen)
         self._guard(self.opened)
 
     def dataReceived(self, data: bytes) -> None:
-        self._heard = True
+        self._heard_at = self.clock.seconds()
         for line in self._lines.feed(data):
             if self.closing:
                 return
@@ -271,22 +278,26 @@ class LineConnection(Protocol):
         elif name != "pong":
             self.notice_received(name, value)
 
-    def _ping(self) -> None:
-        self._heard = False
+    def _listen(self) -> None:
+        """Ping when it has been quiet for long enough, else wait until it may have been."""
+        left = self._heard_at + self.keepalive.interval - self.clock.seconds()
+        if left > ROUNDING:
+            self._set_timer(left, self._listen)
+            return
         self._pings += 1
         if self.send_notice("ping", self._pings):
-            self._set_timer(self.keepalive.timeout, self._check)
+            self._set_timer(self.keepalive.timeout, self._check, self._heard_at)
 
-    def _check(self) -> None:
-        if self._heard:
-            self._set_timer(self.keepalive.interval - self.keepalive.timeout, self._ping)
+    def _check(self, heard_at: float) -> None:
+        if self._heard_at > heard_at:
+            self._listen()
         else:
             self.counters["keepalive_lost"] += 1
             self.abort("keepalive")
 
-    def _set_timer(self, wait: float, call: Any) -> None:
+    def _set_timer(self, wait: float, call: Any, *arguments: object) -> None:
         self._cancel_timer()
-        self._timer = self.clock.callLater(wait, call)
+        self._timer = self.clock.callLater(wait, call, *arguments)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None and self._timer.active():
