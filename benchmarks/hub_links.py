@@ -114,7 +114,7 @@ async def _measured(hub: Hub, size: int, directory: str) -> Figures:
                 raise TimeoutError(f"{len(hub.online)} of {size} links: {dict(hub.counters)}")
             await _turn(0.05)
         wall, cpu = connecting.stop()
-        await _turn(5.0)
+        await _turn(min(5.0, IDLE))
         each = (memory() - before) / size
         idle = Span()
         await _turn(IDLE)

@@ -5,10 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.systemd import Notifier, inherited_sockets, initial_environment
+
+
+class UnitTests(SynchronousTestCase):
+    """etc/systemd."""
+
+    def test_memory_may_be_written_and_executed(self) -> None:
+        """pyOpenSSL's callbacks are made in such memory (cffi); without, TLS is a MemoryError."""
+        unit = Path(__file__).resolve().parents[1] / "etc" / "systemd" / "refreeze.service"
+        keys = [line.partition("=")[0] for line in unit.read_text().splitlines()]
+        self.assertIn("ProtectSystem", keys)
+        self.assertNotIn("MemoryDenyWriteExecute", keys)
 
 
 class NotifierTests(SynchronousTestCase):

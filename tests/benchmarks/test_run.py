@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -41,6 +42,11 @@ class BenchmarkTests(SynchronousTestCase):
         lines = self.play("restart.py", 3).splitlines()
         lost = [line for line in lines if "lost" in line]
         self.assertEqual([line.split()[-1] for line in lost], ["met", "met"])
+
+    def test_hub_links(self) -> None:
+        with patch.dict(os.environ, {"HUB_LINKS_IDLE": "1"}):
+            table = self.play("hub_links.py", 20)
+        self.assertRegex(table, r"memory of an idle link, KiB +[0-9.]+ +[0-9.]+")
 
     def test_data_path(self) -> None:
         self.assertIn("CPU us a packet", self.play("data_path.py", 500))

@@ -322,15 +322,17 @@ class StrangerTests(TlsCase):
     def test_handshakes_under_way_are_bounded_by_host_and_in_all(self) -> None:
         hub = self.serve(self.hub_identity, max_pending=10, max_pending_per_host=4)
         at: Any = self.door.factory
-        for host, admitted in (("192.0.2.1", 4), ("192.0.2.2", 4), ("192.0.2.3", 2)):
-            made = []
-            for _ in range(6):
-                protocol = at.buildProtocol(IPv4Address("TCP", host, 7))
-                if protocol is not None:
-                    made.append(protocol)
-                    protocol.makeConnection(StringTransport())
-            self.assertEqual(len(made), admitted)
+        with capturedLogs() as logged:
+            for host, admitted in (("192.0.2.1", 4), ("192.0.2.2", 4), ("192.0.2.3", 2)):
+                made = []
+                for _ in range(6):
+                    protocol = at.buildProtocol(IPv4Address("TCP", host, 7))
+                    if protocol is not None:
+                        made.append(protocol)
+                        protocol.makeConnection(StringTransport())
+                self.assertEqual(len(made), admitted)
         self.assertEqual(hub.counters["turned_away"], 8)
+        self.assertEqual([e["host"] for e in logged if "host" in e][:2], ["192.0.2.1"] * 2)
         made[0].connectionLost(Failure(ConnectionDone()))
         self.assertIsNotNone(at.buildProtocol(IPv4Address("TCP", "192.0.2.3", 7)))
 
