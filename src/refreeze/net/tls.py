@@ -156,7 +156,7 @@ def explain(failure: Failure, connecting: VerifiedConnection) -> TlsProblem:
     if connecting.refusal is not None:
         unknown = _UNTRUSTED, f"its certificate was refused (OpenSSL's {connecting.refusal})"
         return TlsProblem(*_VERIFY_ERRORS.get(connecting.refusal, unknown))
-    said = _openssl_words(failure)
+    said = openssl_words(failure.value)
     for words, (reason, text) in _HANDSHAKE_ERRORS.items():
         if words in said:
             return TlsProblem(reason, text)
@@ -167,9 +167,8 @@ def explain(failure: Failure, connecting: VerifiedConnection) -> TlsProblem:
     return TlsProblem("tls-refused", "it closed during the TLS handshake")
 
 
-def _openssl_words(failure: Failure) -> str:
+def openssl_words(error: BaseException | None) -> str:
     """The last thing OpenSSL complained of, or nothing."""
-    error = failure.value
     if not isinstance(error, SSL.Error) or not error.args:
         return ""
     queue = error.args[0]

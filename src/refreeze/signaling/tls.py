@@ -33,9 +33,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from refreeze.net.servers import is_numeric
+from refreeze.net.tls import openssl_words
 from refreeze.signaling.certificates import CertificateError, CertificateFiles, Material, load
 from refreeze.signaling.places import HubPlace, TlsPlace, client_endpoint
-from refreeze.signaling.verification import Verification, judged, openssl_words
+from refreeze.signaling.verification import Verification, judged
 
 _VERIFY: Final = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT | SSL.VERIFY_CLIENT_ONCE
 

@@ -26,6 +26,7 @@ from service_identity.hazmat import (
 from twisted.python.failure import Failure
 
 from refreeze.net.servers import is_numeric
+from refreeze.net.tls import openssl_words
 from refreeze.signaling.certificates import hosts_of, names_of
 
 MAX_SHOWN: Final = 4
@@ -156,11 +157,3 @@ def verification_of(transport: object) -> Verification | None:
     """What :mod:`.tls` has put there; None without it."""
     verification = getattr(transport, "verification", None)
     return verification if isinstance(verification, Verification) else None
-
-
-def openssl_words(error: SSL.Error) -> str:
-    """The last thing that OpenSSL complained of."""
-    queue = error.args[0] if error.args else ""
-    if isinstance(queue, list) and queue and isinstance(queue[-1], tuple):
-        return str(queue[-1][-1])
-    return str(queue)[:200]
