@@ -210,6 +210,22 @@ class EarlyTests(SynchronousTestCase):
         self.assertEqual(solo.agent.answers.counters.foreign, 2)
         self.assertIsNone(solo.agent.checklist.find(A1, B2))
 
+    def test_a_check_across_generations_gets_no_answer(self) -> None:
+        """T23, T27: a restarting browser checks with its new ufrag and our old one.
+
+        From its new socket and from its old one, before it has our answer.
+        """
+        solo = make_solo(IceRole.CONTROLLING, tie_breaker=5)
+        solo.sent()
+        for source in (B1, B2):
+            solo.check(ufrag="itsnext", source=source, controlling=True, tie_breaker=99)
+        self.assertEqual(solo.sent(), [])
+        self.assertEqual(solo.agent.answers.counters.foreign, 2)
+        self.assertIs(solo.agent.role, IceRole.CONTROLLING)
+        self.assertIsNone(solo.agent.checklist.find(A1, B2))
+        solo.check()
+        self.assertEqual(len(solo.sent()), 1)
+
     def test_a_check_that_beats_our_gathering_waits_for_it(self) -> None:
         solo = make_solo(IceRole.CONTROLLED)
         solo.sent()

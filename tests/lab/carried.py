@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -47,6 +48,8 @@ class Carried:
     other: Foreign
     tells_addresses: bool = True
     """False: the other side gets to know no candidate of the daemon's but by its checks."""
+    answers_after: float = 0.0
+    """Seconds that an answer of the daemon's takes to the other side."""
     said: list[str] = field(factory=list, init=False)
     """Every description and candidate of the daemon's."""
     _conversation: Conversation = field(init=False)
@@ -119,10 +122,14 @@ class Carried:
         if not self.tells_addresses:
             sdp = "".join(line for line in sdp.splitlines(True) if "candidate" not in line)
         if envelope.kind is EnvelopeKind.OFFER:
+            if self._conversation.in_glare() and self._conversation.glare_winner() == self.name:
+                self._conversation.ignore(envelope)
+                return
             answer = self._conversation.make_answer(self.other.answer(sdp), envelope.id)
             assert answer is not None
             self._say(answer)
         elif envelope.kind is EnvelopeKind.ANSWER:
+            time.sleep(self.answers_after)
             self.other.answered(sdp)
         elif candidate is not None and self.tells_addresses:
             self.other.candidate(candidate.candidate)

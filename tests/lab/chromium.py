@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.lab.commands import PATIENCE, LabError
+from tests.lab.commands import PATIENCE, LabError, until
 from tests.lab.namespaces import Namespace
 
 _PROGRAM = "chromium"
@@ -28,6 +28,9 @@ _FLAGS = (
 )
 _THERE, _BACK = 3, 4
 """The descriptors of its pipe."""
+_TITLE = "lab"
+_START = f"data:text/html,<title>{_TITLE}</title>"
+"""What it begins with says when it is there: what a page made before would be lost."""
 
 _PAGE = """
 globalThis.pc = new RTCPeerConnection();
@@ -85,19 +88,26 @@ class Chromium:
         # The numbers are fixed, so a shell moves the descriptors there.
         shell = f'exec "$@" {_THERE}<&{there} {_BACK}>&{back}'
         self._process = self.namespace.start(
-            ["bash", "-c", shell, "bash", _PROGRAM, *_FLAGS, f"--user-data-dir={home}"],
+            ["bash", "-c", shell, "bash", _PROGRAM, *_FLAGS, f"--user-data-dir={home}", _START],
             self.namespace.directory / f"{self.namespace.name}.log",
             pass_fds=(there, back),
             env=os.environ | {"HOME": str(home), "TMPDIR": str(home)},
         )
         os.close(there)
         os.close(back)
-        (target,) = [
-            each for each in self._ask("Target.getTargets")["targetInfos"] if each["type"] == "page"
-        ]
-        attached = self._ask("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        self._page = attached["sessionId"]
+        until(self._attached, "the browser's page")
         self.run(_PAGE)
+
+    def _attached(self) -> bool:
+        """Whether the page is there. The first document of a tab is another one, and empty."""
+        for target in self._ask("Target.getTargets")["targetInfos"]:
+            if target["type"] == "page" and target["title"] == _TITLE:
+                attached = self._ask(
+                    "Target.attachToTarget", targetId=target["targetId"], flatten=True
+                )
+                self._page = attached["sessionId"]
+                return bool(self.run("return document.title") == _TITLE)
+        return False
 
     def close(self) -> None:
         """End it."""

@@ -32,7 +32,10 @@ class ChromiumTests(LabCase):
     ) -> None:
         """Until both sides say so."""
         self.daemon = Daemon(
-            self.lab, self.segment.public("alice", 21), "alice", {"gathering": gathering}
+            self.lab,
+            self.segment.public("alice", 21),
+            "alice",
+            {"gathering": gathering, "watchdog": {"operator_interval": 0.1}},
         )
         start_all(self.daemon)
         self.carried = Carried(self.daemon, "browser", self.browser, tells_addresses)
@@ -61,6 +64,18 @@ class ChromiumTests(LabCase):
         pairs.append(self.another_pair(pairs))
         self.check_connected()
 
+    def restart_at_once(self, *outcomes: str) -> None:
+        """T11: both offer, and one gives way; our next rounds end with these *outcomes*."""
+        rounds = len(self.daemon.rounds(SESSION))
+        pair = self.browser.pair["id"]
+        self.daemon.ask(f"restart {SESSION}")
+        self.carried.offer(restart=True)
+        self.carried.until_round(rounds + len(outcomes))
+        ended = [each["outcome"] for each in self.daemon.rounds(SESSION)[rounds:]]
+        self.assertEqual(ended, list(outcomes))
+        self.another_pair([pair])
+        self.check_connected()
+
     def another_pair(self, pairs: Sequence[str]) -> str:
         """Until the browser's data has a pair that is none of these."""
         self.carried.until(lambda: self.browser.pair["id"] not in pairs, "its next pair")
@@ -74,18 +89,25 @@ class ChromiumTests(LabCase):
             self.assertNotIn(address, told)
 
     def test_we_resolve_its_names(self) -> None:
-        """Only our checks can begin: it is told no address of ours. Its DTLS comes through."""
+        """Only our checks can begin: it is told no address of ours. Its DTLS comes through.
+
+        In glare it gives way.
+        """
         self.connect({}, offerer="alice", tells_addresses=False)
         self.assertEqual(self.daemon.pair(SESSION)["types"], "host/host")
         self.restart_both()
+        self.restart_at_once("succeeded")
         (forward,) = self.daemon.show(SESSION, "forward")
         self.assertGreater(forward["received"], 0)
 
     def test_it_resolves_our_names(self) -> None:
-        """Only its checks can begin: we resolve no name of its."""
+        """Only its checks can begin: we resolve no name of its. Ours gives way in glare."""
         self.connect({"mdns": True, "resolve_mdns": False}, offerer="browser")
         self.assertEqual(self.daemon.pair(SESSION)["types"], "host/prflx")
         self.restart_both()
+        # Meanwhile it checks from its new sockets, with our old credentials.
+        self.carried.answers_after = 0.5
+        self.restart_at_once("superseded", "succeeded")
         self.check_hidden()
 
     def test_both_hide(self) -> None:

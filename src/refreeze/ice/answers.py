@@ -11,6 +11,8 @@ checking             answered; triggered check at once; an unknown source is a p
 selected             answered; liveness; an unknown source may be a rebinding
 failed               answered; may be a sign of life of the selected pair
 retired (draining)   answered, and that is all (T21, T24)
+any, after the       not answered when its USERNAME names another ufrag of the peer's than that
+answer               of this generation
 closed               silence
 ==================== ========================================================================
 
@@ -87,6 +89,8 @@ class Answers:
             self.counters.unauthenticated += 1
             self._refuse(message, base, source, now, 401)
             return False
+        if self._is_foreign(_remote_ufrag(message)):
+            return True
         if message.unknown_required:
             self.counters.unknown_attribute += 1
             self._refuse(message, base, source, now, 420, key)
@@ -97,6 +101,19 @@ class Answers:
             data = encode_success(message.transaction_id, source, key)
             agent.send(Transmit(base, source, data, None))
             self._accepted(message, message.priority, base, source, now)
+        return True
+
+    def _is_foreign(self, remote_ufrag: str) -> bool:
+        """Whether it comes of another ufrag than our peer's: then nobody answers, and it counts.
+
+        A peer that restarts may check from its new sockets with our old credentials until it has
+        our answer. Answered, that would be a pair for the peer and none for us. Browsers select
+        it, and leave it for no candidate with the same address, which ours of a restart are.
+        """
+        remote = self.agent.remote
+        if remote is None or remote.ufrag == remote_ufrag:
+            return False
+        self.counters.foreign += 1
         return True
 
     def _refuse(
@@ -178,9 +195,6 @@ class Answers:
         if agent.remote is None or not agent.has_base(base):
             self._keep_early(check, base, source)
             return
-        if check.remote_ufrag != agent.remote.ufrag:
-            self.counters.foreign += 1
-            return
         if refused_address(source, agent.settings.allow_loopback) is not None:
             self.counters.refused_source += 1
             return
@@ -208,14 +222,14 @@ class Answers:
         """The answer is here, or a base is: do what the early checks asked for."""
         early, self._early = self._early, {}
         for (base, source), check in early.items():
+            if self._is_foreign(check.remote_ufrag):
+                continue
             pair = self.agent.checklist.find(base, source)
             if pair is None:
                 self._unknown_source(check, base, source, now)
-            elif self.agent.remote is None or check.remote_ufrag == self.agent.remote.ufrag:
+            else:
                 pair.peer_priority = check.priority
                 self._act(pair, check.nominated, now)
-            else:
-                self.counters.foreign += 1
 
     def _source_moved(self, priority: int, base: Address, source: Address, now: float) -> None:
         """A NAT rebinding, if it is the peer's end of the selected pair that moved.
