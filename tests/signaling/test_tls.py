@@ -24,6 +24,7 @@ from zope.interface import implementer
 from refreeze.ctl.authority import issue, make_authority
 from refreeze.signaling.access import TlsAccess
 from refreeze.signaling.certificates import CertificateFiles
+from refreeze.signaling.door import WASTED_PER_SECOND
 from refreeze.signaling.envelope import Envelope
 from refreeze.signaling.hub import Hub, HubListener, HubSettings
 from refreeze.signaling.link import HubLink
@@ -319,8 +320,8 @@ class StrangerTests(TlsCase):
         self.assertEqual([e for e in events if "why" in e], [])
         self.assertEqual(self.hub._connections, set())
 
-    def test_handshakes_under_way_are_bounded_by_host_and_in_all(self) -> None:
-        hub = self.serve(self.hub_identity, max_pending=10, max_pending_per_host=4)
+    def test_handshakes_under_way_are_bounded_by_origin_and_in_all(self) -> None:
+        hub = self.serve(self.hub_identity, max_pending=10, max_pending_per_origin=4)
         at: Any = self.door.factory
         with capturedLogs() as logged:
             for host, admitted in (("192.0.2.1", 4), ("192.0.2.2", 4), ("192.0.2.3", 2)):
@@ -335,6 +336,22 @@ class StrangerTests(TlsCase):
         self.assertEqual([e["host"] for e in logged if "host" in e][:2], ["192.0.2.1"] * 2)
         made[0].connectionLost(Failure(ConnectionDone()))
         self.assertIsNotNone(at.buildProtocol(IPv4Address("TCP", "192.0.2.3", 7)))
+
+    def test_a_flood_of_bad_handshakes_is_not_even_tried_and_others_get_in(self) -> None:
+        """Each costs the daemon a millisecond, which its sessions need."""
+        at: Any = self.door.factory
+        tried = 0
+        for _ in range(500):
+            protocol = at.buildProtocol(IPv4Address("TCP", "192.0.2.66", 7))
+            if protocol is not None:
+                tried += 1
+                protocol.makeConnection(StringTransport())
+                protocol.dataReceived(b"?" * 99)
+                protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(tried, WASTED_PER_SECOND)
+        self.assertEqual(self.hub.counters["turned_away"], 500 - WASTED_PER_SECOND)
+        self.assertTrue(self.link("alice")[0].up)
+        self.assertIsNotNone(at.buildProtocol(IPv4Address("TCP", "192.0.2.66", 7)))
 
     def test_a_link_that_is_in_takes_no_place_at_the_door(self) -> None:
         self.hub.stopService()

@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 
 from refreeze.net.ratelog import RateLimitedLog
 from refreeze.signaling.access import Access, CookieAccess, SocketAccess, TlsAccess
+from refreeze.signaling.door import Door
 from refreeze.signaling.envelope import Envelope, EnvelopeError, format_envelope
 from refreeze.signaling.homecoming import Held, Homecoming
 from refreeze.signaling.hub_connection import (
@@ -52,7 +53,7 @@ class HubSettings:
     max_connections: int = 8192
     max_pending: int = 512
     """Connections that were not let in yet."""
-    max_pending_per_host: int = 64
+    max_pending_per_origin: int = 64
     max_watches: int = 8192
     max_queue: int = MAX_QUEUE
     hello_wait: float = HELLO_WAIT
@@ -88,35 +89,6 @@ def hub_listener(
     if cookie is None:
         raise ValueError("a hub on loopback TCP needs a cookie file")
     return HubListener(endpoint, cookie)
-
-
-@define(eq=False, repr=False)
-class Door:
-    """Who has connected and is not let in yet, counted, by host: handshakes cost time and memory.
-
-    Local programs have no host and are limited together.
-    """
-
-    limit: int
-    per_host: int
-    _hosts: Counter[str] = field(factory=Counter, init=False)
-    _all: int = field(default=0, init=False)
-
-    def admits(self, host: str) -> bool:
-        """Whether one more may try."""
-        return self._all < self.limit and (not host or self._hosts[host] < self.per_host)
-
-    def came(self, host: str) -> None:
-        """One more does."""
-        self._all += 1
-        self._hosts[host] += 1
-
-    def passed(self, host: str) -> None:
-        """One was let in, or has gone."""
-        self._all -= 1
-        self._hosts[host] -= 1
-        if not self._hosts[host]:
-            del self._hosts[host]
 
 
 @define(eq=False, repr=False)
@@ -156,7 +128,7 @@ class Hub(Service):
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._door = Door(self.settings.max_pending, self.settings.max_pending_per_host)
+        self._door = Door(self.settings.max_pending, self.settings.max_pending_per_origin)
         self._ratelog = RateLimitedLog(self._log, limit=20, now=self.clock.seconds)
         self._home = Homecoming(self.clock, self.settings.homecoming, self._all_home)
 
@@ -198,10 +170,10 @@ class Hub(Service):
 
     def connection(self, access: Access, host: str = "") -> HubConnection | None:
         """A protocol for one new connection from *host*; None: too many are at the door."""
-        if not self._door.admits(host):
+        if not self._door.admits(host, self.clock.seconds()):
             self.counters["turned_away"] += 1
             self._ratelog.warn(
-                "a hub connection from {host} is turned away: too many are not let in yet",
+                "a hub connection from {host} is turned away: too many come to nothing",
                 host=host or "a local program",
             )
             return None
@@ -248,7 +220,7 @@ class Hub(Service):
         self._connections.discard(connection)
         self._forget_watches(connection)
         if connection.stage is not Stage.OPEN:
-            self._door.passed(connection.host)
+            self._door.wasted(connection.host, self.clock.seconds())
         elif self._online.get(connection.name) is connection:
             del self._online[connection.name]
             self._tell(connection.name, online=False)
