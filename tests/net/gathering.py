@@ -155,6 +155,7 @@ class Machine:
             reflexive=self.reflexive,
             servers=lambda: urls,
             preferred=list,
+            salt=f"salt of {peer}",
             relays=relays,
         )
 

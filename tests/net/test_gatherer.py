@@ -5,11 +5,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.basics import Address
+from refreeze.ice import CandidateType, candidate_foundation
 from refreeze.net.gathering import GatherSettings, HostGatherer
 from refreeze.net.port import Port
 from refreeze.net.servers import ServerProblem, parse_server_url
 from tests.net.fakes import FakePort
-from tests.net.gathering import URL, FakeRelay, FakeRelays, Heard, Machine, Watcher
+from tests.net.gathering import SERVER, URL, FakeRelay, FakeRelays, Heard, Machine, Watcher
 
 MAPPED: Address = ("203.0.113.5", 4242)
 RELAYED: Address = ("203.0.113.10", 50000)
@@ -287,6 +288,27 @@ class PolicyTests(SynchronousTestCase):
         _machine, heard = self.gather(GatherSettings(hide_related=True))
         self.assertEqual(len(heard.of("host")), 1)
         self.assertEqual({each.related for each in heard.signaled}, {None})
+
+    def test_hidden_addresses_cannot_be_found_from_foundations_rule_16(self) -> None:
+        """A digest of an address alone tells it to whoever tries all private ones."""
+        _machine, heard = self.gather(GatherSettings(policy="nohost"))
+        told = [each for each in heard.signaled if each.type is CandidateType.SRFLX]
+        self.assertTrue(told)
+        guesses = {
+            candidate_foundation(CandidateType.SRFLX, f"10.0.0.{each}", server_host=SERVER[0])
+            for each in range(256)
+        }
+        found = [each for each in heard.found if each.type is CandidateType.SRFLX]
+        self.assertIn(found[0].foundation, guesses)
+        self.assertEqual(guesses.intersection(each.foundation for each in told), set())
+
+    def test_what_had_one_foundation_still_has_one_rule_16(self) -> None:
+        machine, heard = Machine(), Heard()
+        gatherer = machine.gatherer(URL, settings=GatherSettings(hide_related=True))
+        for ufrag in "ab":
+            gatherer.gather(ufrag, heard)
+        hosts = [each.foundation for each in heard.signaled if each.type is CandidateType.HOST]
+        self.assertEqual((len(hosts), len(set(hosts))), (2, 1))
 
     def test_otherwise_they_are_told(self) -> None:
         _machine, heard = self.gather(GatherSettings())

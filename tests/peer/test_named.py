@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.ice import Candidate, CandidateType
 from refreeze.jsep import Description
-from refreeze.peer.named import NamedCandidates, ResolveName
+from refreeze.peer.named import MAX_WAITING, NamedCandidates, ResolveName
 from tests.peer.pair import GOOD, Two, now
 
 NAMES = {"one.local": ("192.0.2.1", "198.51.100.1"), "two.local": ("192.0.2.2", "198.51.100.2")}
@@ -106,6 +106,21 @@ class NamedCandidatesTests(SynchronousTestCase):
         self.candidates.close()
         self.assertEqual(self.names.cancelled, ["a.local", "b.local"])
         self.assertEqual(self.generations.got, [])
+
+    def test_candidates_that_no_agent_takes_are_not_asked_for(self) -> None:
+        self.candidates.add("new", evolve(named("a.local"), transport="tcp"))
+        self.candidates.add("new", evolve(named("b.local"), component=2))
+        self.candidates.end("new")
+        self.assertEqual(self.names.asked, {})
+        self.assertEqual(self.generations.got, [("new", None)])
+
+    def test_one_peer_has_us_ask_for_a_bounded_number_of_names(self) -> None:
+        for each in range(200):
+            self.candidates.add("new" if each % 2 else "old", named(f"a{each}.local"))
+        self.assertEqual(len(self.names.asked), MAX_WAITING)
+        self.names.asked["a0.local"].callback(("192.0.2.1",))
+        self.candidates.add("new", named("b.local"))
+        self.assertIn("b.local", self.names.asked)
 
     def test_a_cancelled_question_is_no_error_in_the_log(self) -> None:
         candidates = NamedCandidates(self.generations, lambda _: fail(CancelledError()))

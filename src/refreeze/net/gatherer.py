@@ -200,6 +200,8 @@ class SessionGatherer:
     """As they are configured now."""
     preferred: Callable[[], Sequence[str]]
     """Local hosts that the kernel would use first."""
+    salt: str = field(repr=False)
+    """Nobody else knows it: it keeps foundations from telling what is hidden."""
     relays: Relays | None = None
     names: Callable[[str], str] | None = None
     """The ``.local`` name under which a local host answers to multicast DNS."""
@@ -258,13 +260,20 @@ class SessionGatherer:
         self.pool.release(self.lease)
 
     def signaled(self, candidate: Candidate) -> Candidate:
-        """*candidate* as the peer may know it."""
-        if self.settings.mdns and self.names is not None and candidate.type is CandidateType.HOST:
+        """*candidate* as the peer may know it.
+
+        A foundation is a digest of the base: who tries all private addresses finds it, unless
+        something is in it that he does not know.
+        """
+        settings = self.settings
+        if not settings.hides:
+            return candidate
+        foundation = candidate_foundation(candidate.type, f"{self.salt} {candidate.foundation}")
+        hidden = evolve(candidate, related=None, foundation=foundation)
+        if settings.mdns and self.names is not None and candidate.type is CandidateType.HOST:
             host, port = candidate.address
-            return evolve(candidate, address=(self.names(host), port))
-        if candidate.related is not None and self.settings.hides:
-            return evolve(candidate, related=None)
-        return candidate
+            return evolve(hidden, address=(self.names(host), port))
+        return hidden
 
     # net.relays.RelayListener
 

@@ -8,7 +8,7 @@ be reached, and nothing else (rule 55k).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
@@ -16,6 +16,10 @@ from twisted.python.failure import Failure
 
 from refreeze.basics import is_mdns_name
 from refreeze.ice import Candidate
+from refreeze.ice.candidate import COMPONENT
+
+MAX_WAITING: Final = 32
+"""Candidates of one peer that wait for their names; a browser has one for each address."""
 
 ResolveName: TypeAlias = Callable[[str], Deferred[tuple[str, ...]]]
 """The numeric hosts of a ``.local`` name; any failure means that there are none."""
@@ -58,7 +62,7 @@ class NamedCandidates:
         name = candidate.address[0]
         if not is_mdns_name(name):
             self._generations.add_remote_candidate(ufrag, candidate)
-        elif self._resolve is not None:
+        elif self._resolve is not None and self._is_worth_it(candidate):
             names = self._names.setdefault(ufrag, _Names())
             found = self._resolve(name).addCallback(self._found, ufrag, candidate)
             found.addErrback(_unreachable)
@@ -79,6 +83,12 @@ class NamedCandidates:
         for each in names.values():
             for waiting in list(each.waiting):
                 waiting.cancel()
+
+    def _is_worth_it(self, candidate: Candidate) -> bool:
+        """Whether an agent would take it, and the peer does not have us ask its link for more."""
+        waiting = sum(len(names.waiting) for names in self._names.values())
+        usable = candidate.transport == "udp" and candidate.component == COMPONENT
+        return usable and waiting < MAX_WAITING
 
     def _found(self, hosts: tuple[str, ...], ufrag: str, candidate: Candidate) -> None:
         for host in hosts:

@@ -150,6 +150,7 @@ class Ground:
             reflexive=self.reflexive,
             servers=self._urls,
             preferred=self.preferred,
+            salt=f"{self.process.random.getrandbits(64):x}",
             names=None if self._names is None else self._names.name_of,
         )
         gatherer.relays = self.relays.lease(peer=peer, session=session, listener=gatherer)
