@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from attrs import evolve
+
 from refreeze.testing import (
     ADDRESS_RESTRICTED,
     FULL_CONE,
@@ -47,11 +49,20 @@ def _addresses(
     return [*own, six] if random.random() < 0.3 else own
 
 
+def _nat(random: SeededRandom) -> NatSettings | None:
+    """Of any kind; some forget soon."""
+    chosen = _of(random, _NATS)
+    if chosen is None:
+        return None
+    timeout = _of(random, (30.0, 120.0))
+    return evolve(chosen, timeout=timeout, refresh_inbound=random.random() < 0.5)
+
+
 def _turn(random: SeededRandom, *, blocked: bool, six_alone: bool) -> TurnShape:
     url = _NAME if six_alone else _of(random, (_NAME, f"turn:{TURN[0]}"))
     urls = [url]
     if blocked or random.random() < 0.3:
-        urls.append(f"{url}?transport=tcp")
+        urls.append(_of(random, (f"{url}?transport=tcp", "turns:turn.example")))
     if random.random() < 0.3:
         urls.append(f"turn:{DEAD}")
     return TurnShape(
@@ -66,8 +77,8 @@ def _turn(random: SeededRandom, *, blocked: bool, six_alone: bool) -> TurnShape:
 
 def random_network_shape(random: SeededRandom) -> Shape:
     """A path exists in any of them once all faults are over: through the relay if not directly."""
-    nat, bob_nat = _of(random, _NATS), _of(random, _NATS)
-    blocked = UDP_BLOCKED in (nat, bob_nat)
+    nat, bob_nat = _nat(random), _nat(random)
+    blocked = any(each is not None and each.udp_blocked for each in (nat, bob_nat))
     stun = [f"stun:{TURN[0]}"] if random.random() < 0.6 else []
     if random.random() < 0.3:
         stun.append(_of(random, (f"stun:{DEAD}", "stun:dead.example", "stun:nowhere.example")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +28,23 @@ from refreeze.testing import (
     VirtualWorld,
 )
 from refreeze.watchdog import PolicySettings
+from tests.net.authority import Authority
+from tests.net.test_tls import options
 
 HUB = "unix:/virtual/hub.sock"
 LISTEN = {"alice": ("127.0.0.1", 7001), "bob": ("127.0.0.1", 7002)}
 ECHO = ("127.0.0.1", 7100)
 SESSION = "demo"
 GOOD = ("connected", "completed")
+
+
+@cache
+def certificate() -> tuple[str, Any]:
+    """The CA's file, and the TURN server's TLS: made once, for it is the network that is random."""
+    directory = Path("turn-certificate").resolve()
+    directory.mkdir(exist_ok=True)
+    authority = Authority()
+    return authority.write(directory), options(*authority.issue(directory, "turn.example"))
 
 
 class SceneEvent(NamedTuple):
@@ -66,6 +78,11 @@ class TurnShape:
     sha256: bool = False
     max_lifetime: float = 3600.0
     nonce_seconds: float = 3600.0
+
+    @property
+    def tls(self) -> bool:
+        """Whether it has a certificate."""
+        return any(url.startswith("turns:") for url in self.urls)
 
 
 @frozen(kw_only=True)
@@ -143,6 +160,7 @@ class Scene:
             return None
         server = self.world.turn_server(
             self.world.network.host("turn", TURN),
+            tls=certificate()[1] if shape.tls else None,
             sha256=shape.sha256,
             max_lifetime=shape.max_lifetime,
             nonce_seconds=shape.nonce_seconds,
@@ -171,11 +189,11 @@ class Scene:
             servers["stun"] = IceServer(urls=tuple(shape.stun))
         if shape.turn is None:
             return servers
-        urls = tuple(shape.turn.urls)
+        urls, ca = tuple(shape.turn.urls), certificate()[0] if shape.turn.tls else None
         if shape.turn.credentials == "secret":
-            servers["turn"] = IceServer(urls=urls, secret="shared", ttl=shape.turn.ttl)
+            servers["turn"] = IceServer(urls=urls, secret="shared", ttl=shape.turn.ttl, ca=ca)
         else:
-            servers["turn"] = IceServer(urls=urls, credential_file=self._credential_file)
+            servers["turn"] = IceServer(urls=urls, credential_file=self._credential_file, ca=ca)
         return servers
 
     # Daemons
