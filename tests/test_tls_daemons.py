@@ -57,6 +57,11 @@ class TlsDaemonTests(SynchronousTestCase):
         self.assertEqual(self.status("alice")["signaling"], "up")
         self.assertGreater(self.status("alice")["certificate_days"], 10000)
         hub = self.status("hub")
+        scraped = self.scene.running["hub"].supervisor.metrics()
+        for line in ("refreeze_hub_links 2.0", 'refreeze_hub_total{result="routed"} '):
+            self.assertIn(line, scraped)
+        self.assertIn("refreeze_certificate_expires_seconds ", scraped)
+        self.assertIn("refreeze_link_up 1.0", self.scene.running["bob"].supervisor.metrics())
         self.assertEqual((hub["hub_links"], hub["hub_refused"], hub["hub_foreign_from"]), (2, 0, 0))
 
     def test_a_certificate_is_replaced_while_everything_goes_on(self) -> None:

@@ -21,6 +21,9 @@ from refreeze.net.mux import Mux
 from refreeze.net.reflexive import Reflexive
 from refreeze.net.relays import RelayPool
 from refreeze.sessions.supervisor import Supervisor
+from refreeze.signaling.hub import Hub
+from refreeze.signaling.link import HubLink
+from refreeze.signaling.renewal import Renewal
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -116,11 +119,52 @@ class NetworkCollector(Collector):
         yield relays
 
 
-def exposition(supervisor: Supervisor, network: Network) -> str:
+class Signals(Protocol):
+    """A daemon's part in the signaling; None: it has none."""
+
+    @property
+    def link(self) -> HubLink | None: ...
+
+    @property
+    def hub(self) -> Hub | None: ...
+
+    @property
+    def certificates(self) -> Renewal | None: ...
+
+
+@define(eq=False, repr=False)
+class SignalingCollector(Collector):
+    """The link to the hub, the hub that this daemon serves, and its certificate."""
+
+    signals: Signals
+
+    def collect(self) -> Iterator[Metric]:
+        """Gauges, and the hub's counters by result."""
+        signals = self.signals
+        gauges = []
+        if signals.link is not None:
+            gauges.append(("refreeze_link_up", "Of the hub.", int(signals.link.up)))
+        if signals.hub is not None:
+            gauges.append(("refreeze_hub_links", "Daemons.", len(signals.hub.online)))
+            family = CounterMetricFamily(
+                "refreeze_hub", "Envelopes and connections, by what became.", labels=["result"]
+            )
+            for result, number in sorted(signals.hub.counters.items()):
+                family.add_metric([result], number)
+            yield family
+        if signals.certificates is not None:
+            expires = int(signals.certificates.identity.material.expires.timestamp())
+            gauges.append(("refreeze_certificate_expires_seconds", "Unix time.", expires))
+        for name, text, value in gauges:
+            yield GaugeMetricFamily(name, text, value=value)
+
+
+def exposition(supervisor: Supervisor, network: Network, signals: Signals) -> str:
     """The text that a scrape gets."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(WatchdogCollector(supervisor))
     registry.register(NetworkCollector(network))
+    registry.register(SignalingCollector(signals))
     return generate_latest(registry).decode()
 
 

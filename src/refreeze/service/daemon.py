@@ -97,7 +97,7 @@ class Daemon(Service):
             save_epoch=self.store.save_epoch,
             save_round=self.store.save_round,
             describe=self._describe,
-            expose=lambda supervisor: exposition(supervisor, self.ground),
+            expose=lambda supervisor: exposition(supervisor, self.ground, self),
             deliver_signal=self._deliver_signal,
             reread=self.reload,
             more_status=self._more_status,

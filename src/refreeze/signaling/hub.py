@@ -112,7 +112,9 @@ class Hub(Service):
     clock: IReactorTime
     settings: HubSettings = field(factory=HubSettings)
     counters: Counter[str] = field(factory=Counter, init=False)
-    """routed, offline, unknown_peer, queue_full, malformed, refused, replaced, slow, ..."""
+    """routed, offline, unknown_peer, queue_full, malformed, foreign_from, refused, turned_away,
+    replaced, slow, ...
+    """
     ports: list[IListeningPort] = field(factory=list, init=False)
     _connections: set[HubConnection] = field(factory=set, init=False)
     _online: dict[str, HubConnection] = field(factory=dict, init=False)
@@ -120,7 +122,6 @@ class Hub(Service):
     _known: dict[str, None] = field(factory=dict, init=False)
     _listening: list[Deferred[Any]] = field(factory=list, init=False)
     _emptied: Deferred[None] | None = field(default=None, init=False)
-
     _door: Door = field(init=False)
     _ratelog: RateLimitedLog = field(init=False)
     _home: Homecoming = field(init=False)
