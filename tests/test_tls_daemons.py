@@ -74,13 +74,13 @@ class TlsDaemonTests(SynchronousTestCase):
         self.assertNotIn("certificates", alice.supervisor.reload())
         self.pki.issue("hub", ["127.0.0.1"], days=LONG)
         self.scene.advance(3700.0)
-        assert hub.certificates is not None
+        assert hub.meeting.certificates is not None
         self.assertEqual(
             [e.fields["why"] for e in self.scene.of("hub", "config.certificate")], ["renewed"]
         )
         for name in ("alice", "bob"):
             self.assertEqual(self.scene.of(name, "signal.down", since=1.0), [])
-            link = self.scene.running[name].link
+            link = self.scene.running[name].meeting.link
             assert link is not None
             self.assertEqual(link.counters["connects"], 1)
         self.scene.flow(5.0)
@@ -91,8 +91,8 @@ class TlsDaemonTests(SynchronousTestCase):
         self.scene.connect()
         self.pki.issue("bob", now=days_ago(30), days=10)
         bob = self.scene.running["bob"]
-        assert bob.certificates is not None
-        self.assertTrue(bob.certificates.look())
+        assert bob.meeting.certificates is not None
+        self.assertTrue(bob.meeting.certificates.look())
         self.scene.kill("hub")
         self.scene.start("hub")
         self.scene.advance(60.0)
@@ -105,7 +105,7 @@ class TlsDaemonTests(SynchronousTestCase):
         self.assertEqual(self.status("hub")["hub_links"], 1)
         self.scene.flow(5.0)  # the path does not need the hub
         self.pki.issue("bob", days=LONG)
-        self.assertTrue(bob.certificates.look())
+        self.assertTrue(bob.meeting.certificates.look())
         self.scene.advance(31.0)
         self.assertEqual(self.status("bob")["signaling"], "up")
 
@@ -113,8 +113,8 @@ class TlsDaemonTests(SynchronousTestCase):
         self.scene.connect()
         bob = self.scene.running["bob"]
         self.pki.put("bob.crt", b"?")
-        assert bob.certificates is not None
-        self.assertFalse(bob.certificates.look())
+        assert bob.meeting.certificates is not None
+        self.assertFalse(bob.meeting.certificates.look())
         (told,) = self.scene.of("bob", "config.certificate")
         self.assertIn("holds no certificate in PEM", told.fields["why"])
         bob.read_settings = lambda: bob.settings

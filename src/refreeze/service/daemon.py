@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar
 
 from attrs import asdict, define, evolve, field
-from twisted.application.service import IService, Service
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
@@ -23,6 +22,7 @@ from refreeze.net.port import Port
 from refreeze.peer import PeerEnvironment
 from refreeze.reloading import Changes, applied, compare, with_setting
 from refreeze.service.ground import Ground
+from refreeze.service.meeting import Meeting
 from refreeze.service.process import Process
 from refreeze.sessions.forward import Forward, ForwardError, parse_place
 from refreeze.sessions.identity import SessionIdentity
@@ -33,22 +33,10 @@ from refreeze.sessions.store import Store
 from refreeze.sessions.supervisor import Supervisor
 from refreeze.sessions.ways import Ways
 from refreeze.signaling import Signaling
-from refreeze.signaling.access import CookieAccess, SocketAccess
-from refreeze.signaling.certificates import CertificateFiles
 from refreeze.signaling.control_carrier import ControlSignaling
-from refreeze.signaling.cookie import ensure_cookie, load_cookie
-from refreeze.signaling.hub import Hub, hub_listener
-from refreeze.signaling.link import HubLink
-from refreeze.signaling.places import LoopbackPlace, check_hub_endpoint
-from refreeze.signaling.renewal import Renewal
-from refreeze.signaling.tls import TlsIdentity, link_endpoint
 from refreeze.watchdog import Policy, Storm
 
 Emit = Callable[[str, dict[str, Any]], None]
-
-
-def _stop(service: Any) -> Any:
-    return service.stopService()
 
 
 @define(eq=False, repr=False, kw_only=True, slots=False)
@@ -64,17 +52,13 @@ class Daemon(Service):
     ground: Ground = field(init=False)
     supervisor: Supervisor = field(init=False)
     network: LocalNetwork = field(init=False)
-    link: HubLink | None = field(default=None, init=False)
-    hub: Hub | None = field(default=None, init=False)
-    certificates: Renewal | None = field(default=None, init=False)
-    """None: nothing of this daemon is on TLS."""
+    meeting: Meeting = field(init=False)
     control_signaling: ControlSignaling = field(init=False)
     _control: ControlServer | None = field(default=None, init=False)
     _metrics: Any = field(default=None, init=False)
     store: Store = field(init=False)
     _running: dict[str, SessionSettings] = field(factory=dict, init=False)
     """What every session that was made goes by."""
-    _services: list[IService] = field(factory=list, init=False)
 
     _log: ClassVar[Logger] = Logger()
 
@@ -84,6 +68,7 @@ class Daemon(Service):
         path = None if state is None else os.path.join(state, "refreeze.db")
         self.store = Store(path, self._state_lost)
         self.ground = Ground(process=process, settings=lambda: self.settings)
+        self.meeting = Meeting(process=process, settings=settings, emit=self.emit)
         self.control_signaling = ControlSignaling(
             name=settings.name,
             clock=process.reactor,
@@ -97,7 +82,7 @@ class Daemon(Service):
             save_epoch=self.store.save_epoch,
             save_round=self.store.save_round,
             describe=self._describe,
-            expose=lambda supervisor: exposition(supervisor, self.ground, self),
+            expose=lambda supervisor: exposition(supervisor, self.ground, self.meeting),
             deliver_signal=self._deliver_signal,
             reread=self.reload,
             more_status=self._more_status,
@@ -137,15 +122,7 @@ class Daemon(Service):
     def startService(self) -> None:
         """Hub, link, sessions, in this order; what cannot listen is raised."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        if self.settings.hub.files is not None:
-            self.certificates = self._make_certificates(self.settings.hub.files)
-            self._start(self.certificates)
-        if self.settings.hub.serve is not None:
-            self.hub = self._make_hub(self.settings.hub.serve)
-            self._start(self.hub)
-        if self.settings.hub.connect is not None:
-            self.link = self._make_link(self.settings.hub.connect)
-            self._start(self.link)
+        self.meeting.startService()
         self.supervisor.network_up = bool(self.ground.pool.hosts)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
@@ -161,10 +138,6 @@ class Daemon(Service):
                 port, site(self.supervisor.metrics, self._is_ready), interface=host
             )
 
-    def _start(self, service: Any) -> None:
-        service.startService()
-        self._services.append(service)
-
     def stopService(self) -> Deferred[Any]:
         """The watchdog first, then bye to the peers, then the links, then the sockets."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
@@ -175,13 +148,14 @@ class Daemon(Service):
             stopping.append(Deferred.fromCoroutine(self._control.stop()))
         if self._metrics is not None:
             stopping.append(self._metrics.stopListening())
-        stopping += [_stop(service) for service in reversed(self._services)]
+        stopping.append(self.meeting.stopService())
         done = gatherResults([d for d in stopping if isinstance(d, Deferred)], consumeErrors=True)
         done.addBoth(lambda _: self._release())
         return done
 
     def _is_ready(self) -> bool:
-        return bool(self.running) and (self.link is None or self.link.up)
+        link = self.meeting.link
+        return bool(self.running) and (link is None or link.up)
 
     def _release(self) -> None:
         self.ground.close()
@@ -226,50 +200,6 @@ class Daemon(Service):
             if each.family == socket.AF_UNIX and path is not None and each.getsockname() == path:
                 return each
         return None
-
-    def _make_certificates(self, files: CertificateFiles) -> Renewal:
-        settings = self.settings
-        check = partial(settings.hub.check_certificates, settings.name)
-        return Renewal(
-            identity=TlsIdentity(files, check),
-            clock=self.process.reactor,
-            wall=self.process.wall,
-            emit=self.emit,
-        )
-
-    @property
-    def _identity(self) -> TlsIdentity | None:
-        return None if self.certificates is None else self.certificates.identity
-
-    def _make_hub(self, where: str) -> Hub:
-        place = check_hub_endpoint(where)
-        cookie = None
-        if isinstance(place, LoopbackPlace) and self.settings.hub.cookie is not None:
-            secret = ensure_cookie(self.settings.hub.cookie, self.process.random)
-            cookie = CookieAccess(secret, self.process.random)
-        listener = hub_listener(
-            self.process.reactor,
-            place,
-            socket=SocketAccess(),
-            cookie=cookie,
-            tls=self._identity,
-        )
-        return Hub([listener], self.process.reactor)
-
-    def _make_link(self, where: str) -> HubLink:
-        place = check_hub_endpoint(where)
-        cookie = None
-        if isinstance(place, LoopbackPlace) and self.settings.hub.cookie is not None:
-            cookie = load_cookie(self.settings.hub.cookie)
-        return HubLink(
-            endpoint=link_endpoint(
-                self.process.reactor, place, self._identity, self.settings.hub.server_name
-            ),
-            name=self.settings.name,
-            clock=self.process.reactor,
-            random=self.process.random,
-            cookie=cookie,
-        )
 
     # Sessions
 
@@ -330,9 +260,9 @@ class Daemon(Service):
     def _signaling(self, carrier: str) -> Signaling:
         if carrier == "control":
             return self.control_signaling
-        if self.link is None:
+        if self.meeting.link is None:
             raise ValueError('signaling: "hub" needs the hub to be named')
-        return self.link
+        return self.meeting.link
 
     def _open_session(self, name: str, options: dict[str, str]) -> Session:
         """A session from words such as a section of the file has."""
@@ -387,7 +317,7 @@ class Daemon(Service):
             "changed": len(changes.forwards),
             "remade": len(changes.remade),
         }
-        if self.certificates is not None and self.certificates.look():
+        if self.meeting.look_for_certificates():
             outcome["certificates"] = "renewed"
         if failed:
             outcome["failed"] = ",".join(failed)
@@ -467,17 +397,7 @@ class Daemon(Service):
         more: dict[str, Any] = {} if not self.store.problem else {"state": self.store.problem}
         if self.supervisor.draining:
             more["draining"] = True
-        if self.link is not None:
-            more["signaling"] = (
-                "up" if self.link.up else f"down: {self.link.problem or 'no try yet'}"
-            )
-        if self.hub is not None:
-            more["hub_links"] = len(self.hub.online)
-            for counter in ("refused", "turned_away", "foreign_from"):
-                more[f"hub_{counter}"] = self.hub.counters[counter]
-        if self.certificates is not None:
-            more["certificate_days"] = round(self.certificates.days_left, 1)
-        return more
+        return more | self.meeting.status()
 
     def _end(self) -> None:
         self.process.reactor.callLater(0, self.process.reactor.stop)
