@@ -156,6 +156,23 @@ class FaultTests(_Case):
             networks.turn.forget(allocation)
         self.assertLessEqual(networks.until_data(20.0), 15.0)
 
+    def test_where_the_default_way_is_another_the_allocation_is_asked_for_at_once(self) -> None:
+        """Nobody waits for silence to find that it did not survive the change."""
+        networks = self.relayed()
+        for allocation in list(networks.turn.allocations):
+            networks.turn.forget(allocation)
+        for name in ("alice", "bob"):
+            (used,) = networks.hosts[name].interfaces
+            networks.hosts[name].change_next_hop(used, "another")
+        self.assertLessEqual(networks.until_data(20.0), 2.0)
+
+    def test_a_restart_over_an_allocation_that_is_gone_finds_that_out_T33(self) -> None:
+        networks = self.relayed()
+        for allocation in list(networks.turn.allocations):
+            networks.turn.forget(allocation)
+        networks.daemons["alice"].supervisor.restart("s", reason="", force=False)
+        self.assertLessEqual(networks.until_data(20.0), 10.0)
+
     def test_rotated_credentials_are_taken_without_losing_the_path_T30(self) -> None:
         networks = self.relayed()
         networks.turn.rotate_credentials({"user": "other"})

@@ -147,10 +147,10 @@ class GatherTests(SynchronousTestCase):
         gatherer.gather("u", self.heard)
         self.machine.answer(self.base(), MAPPED)
         self.machine.advance(60.0)
-        told = len(self.heard.found)
+        told, verified = len(self.heard.found), relay.verified
         gatherer.warm()
         self.machine.answer(self.base(), ("203.0.113.6", 1))
-        self.assertEqual((len(self.heard.found), relay.verified), (told, 1))
+        self.assertEqual((len(self.heard.found), relay.verified), (told, verified + 1))
         again = Heard()
         gatherer.gather("u2", again)
         self.assertEqual(again.of("srflx"), [("203.0.113.6", 1)])
@@ -200,6 +200,13 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual((self.heard.of("relay"), self.heard.ended), ([RELAYED], 1))
         found = self.heard.found[-1]
         self.assertEqual((found.base, found.related), (RELAYED, self.relay.mapped))
+
+    def test_what_a_restart_offers_again_is_asked_for_beside_T33(self) -> None:
+        """It may be gone for the same reason that the session restarts for."""
+        self.relay.ports, self.relay.settled = _ports(RELAYED), True
+        for number, ufrag in enumerate("abc", 1):
+            self.gatherer.gather(ufrag, self.heard)
+            self.assertEqual(self.relay.verified, number)
 
     def test_one_that_is_made_is_waited_for_and_trickled(self) -> None:
         self.gatherer.gather("u", self.heard)

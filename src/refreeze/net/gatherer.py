@@ -234,6 +234,9 @@ class SessionGatherer:
         self._heard.clear()
         if self.relays is not None:
             self.relays.refresh()
+        # What a restart offers again may be gone for the same reason that it restarts for.
+        for relay in self._relays():
+            relay.verify()
         gathering = self._gathering = _OneGathering(self, ufrag, receiver)
         gathering.start()
         return gathering
