@@ -22,7 +22,7 @@ class ChromiumTests(LabCase):
         if what is not None:
             missing(what)
         super().setUp()
-        self.segment = Segment(self.lab)
+        self.segment = Segment(self.lab, shimmed=True)
         self.browser = chromium.Chromium(self.segment.public("browser", 22))
         self.browser.start()
         self.addCleanup(self.browser.close)
@@ -44,11 +44,13 @@ class ChromiumTests(LabCase):
         self.carried.until_round(1)
         self.check_connected()
 
-    def check_connected(self) -> None:
-        """As both sides have it; the browser has only names for candidates."""
+    def check_connected(self, *others: str) -> None:
+        """As both sides have it; the browser has shown nothing worse but *others*, and has
+        only names for candidates.
+        """
         self.assertTrue(self.daemon.is_up(SESSION))
         self.carried.until(lambda: self.browser.state in GOOD, "the browser's path")
-        self.assertLessEqual(set(self.browser.states), {"checking", *GOOD})
+        self.assertLessEqual(set(self.browser.states), {"checking", *GOOD, *others})
         names = [line.split()[4] for line in self.browser.candidates]
         self.assertEqual([name for name in names if not name.endswith(".local")], [])
         self.assertNotEqual(names, [])
@@ -114,3 +116,19 @@ class ChromiumTests(LabCase):
         self.connect({"mdns": True}, offerer="browser")
         self.restart_both()
         self.check_hidden()
+
+    def restarting(self) -> bool:
+        """Whether our watchdog has a round under way."""
+        (watchdog,) = self.daemon.show(SESSION, "watchdog")
+        return bool(watchdog["state"] == "round")
+
+    def test_a_cut_is_mended(self) -> None:
+        """Our watchdog restarts while nothing passes yet, and connects when it does."""
+        self.connect({}, offerer="alice")
+        self.segment.wires.change("browser", up=False)
+        cut = self.browser.pair["id"]
+        self.carried.until(self.restarting, "a restart")
+        self.segment.wires.change("browser", up=True)
+        self.carried.until_round(2)
+        self.another_pair([cut])
+        self.check_connected("disconnected")

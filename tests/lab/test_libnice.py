@@ -11,12 +11,14 @@ from tests.lab.case import LabCase
 from tests.lab.certificates import Authority
 from tests.lab.coturn import PORT, TurnServer
 from tests.lab.daemons import Daemon, start_all
-from tests.lab.nat import NatKind
+from tests.lab.nat import NatKind, Router
 from tests.lab.segment import Segment
 from tests.lab.traffic import Flow, Traffic
 
 SETTLED = 0.5
 """Seconds after which a packet that has not come back is lost."""
+HALF_OPEN = 10.0
+"""Seconds without data at most, when only one side can notice."""
 
 
 class LibniceTests(LabCase):
@@ -28,6 +30,7 @@ class LibniceTests(LabCase):
             missing(what)
         super().setUp()
         self.segment = Segment(self.lab)
+        self.routers: dict[str, Router] = {}
         self.turn = TurnServer(self.segment, Authority(self.lab.directory / "ca.pem"))
         self.turn.start()
         for user in ("alice", "nice"):
@@ -36,7 +39,7 @@ class LibniceTests(LabCase):
     def connect(self, kind: NatKind, scheme: str, offerer: str) -> Flow:
         """Both behind their NATs; packets go round: ours go there and come back."""
         for name, lan, its in (("alice", 1, kind), ("nice", 2, NatKind.SYMMETRIC)):
-            self.segment.router(f"{name}-nat", its, number=30 + lan, lan=lan)
+            self.routers[name] = self.segment.router(f"{name}-nat", its, number=30 + lan, lan=lan)
             self.segment.inside(self.lab.namespace(name), lan)
         server: dict[str, object] = {"urls": [f"{scheme}:{self.turn.address4}"]}
         if scheme == "turn":
@@ -93,3 +96,18 @@ class LibniceTests(LabCase):
         flow = self.connect(NatKind.PORT_RESTRICTED, "stun", "nice")
         self.check_relayed()
         self.check_restarts(flow)
+
+    def test_each_nat_forgets_and_our_relay_is_found(self) -> None:
+        """libnice's relay is gone with its NAT's mapping, for good; ours comes back by itself.
+
+        Our NAT forgets last: our relay has to be another one than before.
+        """
+        flow = self.connect(NatKind.SYMMETRIC, "turn", "alice")
+        for router in (self.routers["nice"], self.routers["alice"]):
+            done = len(self.daemon.rounds(SESSION))
+            forgot = time.monotonic()
+            router.flush()
+            self.carried.until_round(done + 1)
+            flow.wait(5.0)
+            self.assertLess(flow.there.gap(forgot), HALF_OPEN)
+            self.assertTrue(str(self.daemon.pair(SESSION)["types"]).startswith("relay/"))
