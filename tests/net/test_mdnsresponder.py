@@ -127,9 +127,35 @@ class ResponderTests(SynchronousTestCase):
         for _ in range(50):
             self.ask(question(self.name))
         self.assertEqual(len(self.sent()), 1)
-        self.clock.advance(1.0)
+        for _ in range(2):
+            self.clock.advance(1.0)
+            self.ask(question(self.name))
+            self.assertEqual(len(self.sent()), 1)
+
+    def test_who_asks_too_soon_is_answered_when_the_second_is_over(self) -> None:
+        """A browser asks once, and does not hear what was said before it began to listen."""
+        self.quiet()
+        self.ask(question(self.name))
+        self.clock.advance(0.4)
+        self.ask(question(self.name))
         self.ask(question(self.name))
         self.assertEqual(len(self.sent()), 1)
+        self.clock.advance(0.5)
+        self.assertEqual(self.sent(), [])
+        self.clock.advance(0.11)
+        self.assertEqual(self.sent(), [(self.name, A, TTL)])
+        self.clock.advance(5.0)
+        self.assertEqual(self.sent(), [])
+
+    def test_no_answer_is_due_for_a_name_that_is_withdrawn(self) -> None:
+        self.quiet()
+        for _ in range(2):
+            self.ask(question(self.name))
+        self.responder.withdraw(self.name)
+        self.sent()
+        self.clock.advance(60.0)
+        self.assertEqual(self.sent(), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_name_that_is_withdrawn_says_goodbye_and_answers_no_more(self) -> None:
         self.links.sent(FOUR)

@@ -8,6 +8,7 @@ the group, also those that might go to who asked alone (section 5.4).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any, Final
 from uuid import UUID
 
@@ -53,7 +54,16 @@ class _Published:
     hosts: tuple[str, ...]
     answered: dict[tuple[Link, int], float] = field(factory=dict)
     """When which type of it was multicast last, by link."""
+    later: dict[tuple[Link, int], IDelayedCall] = field(factory=dict)
+    """Answers that are due, by type and link."""
     again: IDelayedCall | None = None
+
+    def stop(self) -> None:
+        """No timer is left."""
+        for timer in [*self.later.values(), *([] if self.again is None else [self.again])]:
+            if timer.active():
+                timer.cancel()
+        self.later.clear()
 
 
 @define(eq=False, repr=False, kw_only=True)
@@ -88,8 +98,7 @@ class MdnsResponder:
         published = self._names.pop(name, None)
         if published is None:
             return
-        if published.again is not None and published.again.active():
-            published.again.cancel()
+        published.stop()
         self.group.send(_response(_addresses(name, published.hosts, ttl=0)))
         if not self._names:
             self.group.leave(self)
@@ -117,13 +126,30 @@ class MdnsResponder:
             published = self._names.get(name)
             if published is None or query.type not in _KINDS or query.cls & _CLASS != IN:
                 continue
-            now, key = self.clock.seconds(), (link, query.type)
-            if now - published.answered.get(key, -QUIET) < QUIET:
+            key = link, query.type
+            if key in published.later:
                 continue
             answer = _answer(name, published.hosts, query.type, _known(message, name))
             if answer is not None:
-                published.answered[key] = now
-                self.group.send(answer, link)
+                self._answer_in_time(published, key, answer)
+
+    def _answer_in_time(self, published: _Published, key: tuple[Link, int], answer: bytes) -> None:
+        """At once, or as soon as the quiet time is over: who asks may ask but once, and may not
+        have been there when the same was multicast before.
+        """
+        last = published.answered.get(key, -inf)
+        wait = last + QUIET - self.clock.seconds()
+        if wait <= 0:
+            self._multicast(published, key, answer)
+        else:
+            published.later[key] = self.clock.callLater(
+                wait, self._multicast, published, key, answer
+            )
+
+    def _multicast(self, published: _Published, key: tuple[Link, int], answer: bytes) -> None:
+        published.later.pop(key, None)
+        published.answered[key] = self.clock.seconds()
+        self.group.send(answer, key[0])
 
 
 def _answer(
