@@ -251,6 +251,19 @@ class PermissionTests(SynchronousTestCase):
         duet.run(1.0)
         self.assertEqual(len(duet.at_peers), 1)
 
+    def test_one_of_a_moment_is_forgotten_soon(self) -> None:
+        """T31: a path may need that permission; nothing was said against the peer."""
+        for code in (500, 508):
+            duet = Duet().ready()
+            duet.server.scripted[int(Method.CREATE_PERMISSION)] = [code]
+            duet.send()
+            duet.run(1.0)
+            self.assertFalse(duet.send())
+            duet.run(2.0)
+            self.assertTrue(duet.send())
+            duet.run(1.0)
+            self.assertEqual(len(duet.at_peers), 1)
+
 
 class ChannelTests(SynchronousTestCase):
     def test_data_goes_on_in_indications(self) -> None:

@@ -134,7 +134,8 @@ class AskingTests(SynchronousTestCase):
 
     def test_one_that_made_room_before_its_turn_is_not_asked_for(self) -> None:
         """Two that nobody answers hold up the third until a fourth takes its place."""
-        duet = Duet(settings=TurnSettings(permissions=3, in_flight=1)).ready()
+        settings = TurnSettings(permissions=3, in_flight=1, passing_refusal=30.0)
+        duet = Duet(settings=settings).ready()
         duet.server.silent.add(int(Method.CREATE_PERMISSION))
         for n in range(3):
             duet.allocation.permit(host(n), duet.now)

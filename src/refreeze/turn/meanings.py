@@ -74,6 +74,11 @@ def is_temporary(problem: TurnProblem) -> bool:
     return problem.code is None or problem.code // 100 == 5
 
 
+def is_passing(problem: TurnProblem) -> bool:
+    """Whether a refused permission says something of this moment, and nothing of the peer."""
+    return is_temporary(problem) or problem.code in DOUBTFUL
+
+
 def lacks_nothing(message: Message) -> bool:
     """Whether everything that a success response wants us to understand is understood."""
     return not message.unknown_required and message.attribute(Attribute.ERROR_CODE) is None

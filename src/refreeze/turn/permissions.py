@@ -18,7 +18,7 @@ from refreeze.basics import Address, Randomness, on_grid
 from refreeze.stun import Message, Method
 from refreeze.turn.data import add_peer
 from refreeze.turn.events import PermissionRefused, TurnEvent, TurnProblem
-from refreeze.turn.meanings import DOUBTFUL, is_temporary
+from refreeze.turn.meanings import DOUBTFUL, is_passing, is_temporary
 from refreeze.turn.requests import Outcome, Request, Requests
 from refreeze.turn.settings import TurnSettings
 from refreeze.turn.timing import end_of, refresh_time, soon
@@ -190,7 +190,9 @@ class Permissions:
         else:
             permission.state = PermissionState.REFUSED
             permission.until = 0.0
-            permission.next_at = on_grid(now + self.settings.refusal)
+            settings = self.settings
+            pause = settings.passing_refusal if is_passing(problem) else settings.refusal
+            permission.next_at = on_grid(now + pause)
             self._drop_waiting(permission)
             self.tell(PermissionRefused(permission.host, problem))
         if problem.code in DOUBTFUL:

@@ -52,6 +52,9 @@ class TurnSettings:
     """How often one request is made again because of 401 and 438."""
     refusal: float = _number(30.0, 1.0, 3600.0)
     """A permission or channel that was refused is not asked for again before."""
+    passing_refusal: float = _number(2.0, 0.5, 3600.0)
+    """The same for a refusal that a healthy allocation would not get, or that says that the
+    server has trouble: a path may depend on it."""
     in_flight: int = _count(16, 1, 256)
     """CreatePermission requests under way at once."""
     permissions: int = _count(256, 1, 4096)
