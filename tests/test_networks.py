@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from traceback import extract_stack
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
@@ -203,6 +204,17 @@ class FaultTests(_Case):
             daemon.supervisor.close("s", "test")
         networks.advance(3.0)
         self.assertEqual(len(networks.turn.allocations), 0)
+
+    def test_the_end_comes_in_a_turn_of_its_own(self) -> None:
+        """The reactor closes every socket then: none may be in the middle of being read."""
+        networks = self.networks((UDP_BLOCKED, None), servers=TCP)
+        networks.until_data(5.0)
+        stacks: list[list[str]] = []
+        done = networks.daemons["alice"].stopService()
+        done.addCallback(lambda _: stacks.append([each.name for each in extract_stack()]))
+        networks.advance(3.0)
+        self.assertEqual(len(stacks), 1)
+        self.assertNotIn("dataReceived", stacks[0])
 
     def test_a_thousand_restarts_leave_no_socket_behind(self) -> None:
         networks = self.networks((PORT_RESTRICTED, SYMMETRIC))

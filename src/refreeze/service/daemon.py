@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from attrs import asdict, define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from refreeze import __version__
@@ -150,7 +151,9 @@ class Daemon(Service):
             stopping.append(self._metrics.stopListening())
         stopping.append(self.meeting.stopService())
         done = gatherResults([d for d in stopping if isinstance(d, Deferred)], consumeErrors=True)
-        done.addBoth(lambda _: self._release())
+        # In a turn of its own: what came last may be a socket that is still being read, and the
+        # reactor closes every socket as soon as this fires.
+        done.addBoth(lambda _: deferLater(self.process.reactor, 0.0, self._release))
         return done
 
     def _is_ready(self) -> bool:
