@@ -7,6 +7,7 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.net.servers import (
+    MAX_USER,
     CredentialError,
     IceServer,
     ServerUrl,
@@ -51,7 +52,6 @@ class ServerUrlTests(SynchronousTestCase):
             "stun:a:0",
             "stun:a:65536",
             "stun:a:b",
-            "stun:user@a",
             "stun:1.2.3",
             "stun:[::1",
             "stun:[fe80::g]",
@@ -70,6 +70,13 @@ class ServerUrlTests(SynchronousTestCase):
                 parse_server_url(text)
             self.assertNotIn("\n", str(caught.exception))
             self.assertIn(repr(text), str(caught.exception))
+
+    def test_a_password_in_a_url_is_refused_and_not_quoted(self) -> None:
+        for text in ("turn:u:hush-hush@a", "turn:hush-hush@a?transport=tcp", "hush-hush@a"):
+            with self.assertRaises(ServerUrlError) as caught:
+                parse_server_url(text)
+            self.assertIn("credential", str(caught.exception))
+            self.assertNotIn("hush", str(caught.exception))
 
 
 class IceServerTests(SynchronousTestCase):
@@ -129,6 +136,26 @@ class IceServerTests(SynchronousTestCase):
         missing = IceServer(urls=("turn:t.example",), secret_file="/nowhere/at-all")
         self.assertRaises(CredentialError, missing.credentials, 0.0)
 
+    def test_what_is_no_regular_file_holds_nobody_up(self) -> None:
+        pipe = os.path.abspath(self.mktemp())
+        os.mkfifo(pipe)
+        for path in (pipe, "/dev/zero"):
+            for server in (
+                IceServer(urls=("turn:t.example",), credential_file=path),
+                IceServer(urls=("turn:t.example",), secret_file=path),
+            ):
+                with self.assertRaises(CredentialError) as caught:
+                    server.credentials(0.0)
+                self.assertEqual(str(caught.exception), f"{path}: not a regular file")
+
+    def test_a_name_that_no_request_could_hold_is_refused(self) -> None:
+        name = "n" * (MAX_USER + 1)
+        server = IceServer(urls=("turn:t.example",), credential_file=self.file(f"{name}\np\n"))
+        self.assertRaises(CredentialError, server.credentials, 0.0)
+        longest = IceServer(urls=("turn:t.example",), username=name[1:], secret="s")
+        expiring = longest.credentials(4_000_000_000.0).credentials.username
+        self.assertLess(len(expiring), 509)
+
     def test_contradictions_are_refused_by_the_key_at_fault(self) -> None:
         turn, stun = ("turn:t.example",), ("stun:t.example",)
         for key, options in (
@@ -140,6 +167,10 @@ class IceServerTests(SynchronousTestCase):
             ("secret", {"urls": turn, "username": "u", "credential": "p", "secret": "s"}),
             ("username", {"urls": turn, "credential": "p"}),
             ("username", {"urls": turn, "credential_file": "/f", "username": "u"}),
+            ("username", {"urls": turn, "username": "é" * 300, "credential": "p"}),
+            ("credential_file", {"urls": turn, "credential_file": "a\0b"}),
+            ("secret_file", {"urls": turn, "secret_file": ""}),
+            ("ca", {"urls": turn, "secret": "s", "ca": "a\nb"}),
             ("ttl", {"urls": turn, "secret": "s", "ttl": 1.0}),
         ):
             with self.assertRaises(ValueError) as caught:

@@ -15,7 +15,7 @@ from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.net.relay import Relay
-from refreeze.net.tls import ServerTrust, TrustError
+from refreeze.net.tls import MAX_CA_FILE, ServerTrust, TrustError
 from tests.net.authority import Authority
 from tests.net.relaying import NAME, SERVER, RelayCase
 
@@ -251,9 +251,15 @@ class TrustTests(SynchronousTestCase):
                 trust.connecting("turn.test")
             self.assertIn(f"{trust.ca_file}: not certificates in PEM", str(caught.exception))
 
-    def test_a_file_without_end_is_not_read_to_its_end(self) -> None:
+    def test_what_is_too_long_or_no_regular_file_is_not_read_to_its_end(self) -> None:
+        pipe = self.mktemp()
+        os.mkfifo(pipe)
+        for path in (pipe, "/dev/zero"):
+            with self.assertRaises(TrustError) as caught:
+                ServerTrust(path).connecting("turn.test")
+            self.assertIn("not a regular file", str(caught.exception))
         with self.assertRaises(TrustError) as caught:
-            ServerTrust("/dev/zero").connecting("turn.test")
+            self.trust(b"x" * (MAX_CA_FILE + 1)).connecting("turn.test")
         self.assertIn("larger than", str(caught.exception))
 
     def test_one_context_serves_until_the_file_changes(self) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import field, frozen
 
 from refreeze.basics import Address, canonical_host
+from refreeze.net.files import read_regular
 from refreeze.turn.credentials import TurnCredentials, time_limited
 
 Transport: TypeAlias = Literal["udp", "tcp", "tls"]
@@ -25,6 +26,9 @@ DEFAULT_TLS_PORT: Final = 5349
 
 MAX_URLS: Final = 16
 """Of one server. Each costs requests for every local address."""
+
+MAX_USER: Final = 508 - len("4294967295:")
+"""Bytes of a user's name (RFC 8489 section 14.3), with room for a time in front of it."""
 
 MAX_SECRET_FILE: Final = 4096
 """Bytes that are read of a file with a secret."""
@@ -74,6 +78,8 @@ class ServerUrl:
 
 def parse_server_url(text: str) -> ServerUrl:
     """The URI *text*; ServerUrlError, one line, for what is none or cannot serve."""
+    if "@" in text:  # what stands before it may be a secret: it is not quoted
+        raise ServerUrlError("a URI has no user or password; username and credential are keys")
     match = _URI.fullmatch(text)
     if match is None:
         raise ServerUrlError(f"{text!r} is not stun:HOST, turn:HOST or turns:HOST, with :PORT")
@@ -182,6 +188,12 @@ class IceServer:
             raise ValueError("username: a credential needs one")
         if self.credential_file is not None and self.username is not None:
             raise ValueError("username: credential_file has it")
+        for key in ("credential_file", "secret_file", "ca"):
+            path = getattr(self, key)
+            if path is not None and not (path and path.isprintable()):
+                raise ValueError(f"{key}: is no path")
+        if self.username is not None and len(self.username.encode()) > MAX_USER:
+            raise ValueError(f"username: longer than {MAX_USER} bytes")
         if not 60.0 <= self.ttl <= 31_536_000.0:
             raise ValueError(f"ttl: 60 seconds to a year, not {self.ttl:g}")
 
@@ -216,14 +228,15 @@ def _read_credentials(path: str) -> TurnCredentials:
     lines = _read_lines(path)
     if len(lines) < 2:
         raise CredentialError(f"{path}: two lines are wanted, a user's name and a password")
+    if len(lines[0].encode()) > MAX_USER:
+        raise CredentialError(f"{path}: the user's name is longer than {MAX_USER} bytes")
     return TurnCredentials(username=lines[0], password=lines[1])
 
 
 def _read_lines(path: str) -> list[str]:
     """The lines with something in them; CredentialError when there is none."""
     try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_SECRET_FILE + 1)
+        content = read_regular(path, MAX_SECRET_FILE + 1)
         text = content.decode()
     except OSError as error:
         raise CredentialError(f"{path}: {error.strerror or error}") from None

@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from refreeze.basics import canonical_host
+from refreeze.net.files import read_regular
 
 MAX_CA_FILE: Final = 4 * 1024 * 1024
 """Bytes; the CAs of a whole system take a quarter of a megabyte."""
@@ -217,8 +218,7 @@ def _identity(path: str) -> tuple[int, int, int]:
 
 def _read_cas(path: str) -> list[Certificate]:
     try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_CA_FILE + 1)
+        content = read_regular(path, MAX_CA_FILE + 1)
     except OSError as error:
         raise TrustError(f"{path}: {error.strerror or error}") from None
     if len(content) > MAX_CA_FILE:
