@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.basics import Address
 from refreeze.ice import CandidateType, candidate_foundation
+from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.gathering import GatherSettings, HostGatherer
 from refreeze.net.port import Port
 from refreeze.net.servers import ServerProblem, parse_server_url
@@ -31,10 +32,17 @@ class SettingsTests(SynchronousTestCase):
             ("external", {"external": {"10.0.0.1": "x"}}),
             ("external", {"external": {"x": "203.0.113.1"}}),
             ("external", {"external": {"10.0.0.1": "2001:db8::1"}}),
+            ("external", {"external": {"10.0.0.1": "224.0.0.1"}}),
+            ("external", {"external": {"10.0.0.1": "0.0.0.0"}}),
+            ("external", {"external": {"10.0.0.1": "127.0.0.1"}}),
         ):
             with self.assertRaises(ValueError) as caught:
                 GatherSettings(**options)  # type: ignore[arg-type]  # the point of the test
             self.assertTrue(str(caught.exception).startswith(f"{key}: "))
+
+    def test_external_addresses_mean_the_same_however_they_are_spelt(self) -> None:
+        settings = GatherSettings(external={"FD00:0::1": "2A00:0:0::7"})
+        self.assertEqual(settings.external, {"fd00::1": "2a00::7"})
 
 
 class GatherTests(SynchronousTestCase):
@@ -177,6 +185,46 @@ class GatherTests(SynchronousTestCase):
         self.assertEqual((stun.mapped, stun.problem), ([MAPPED], None))
         self.assertAlmostEqual(stun.rtt or 0.0, 0.02)
         self.assertEqual((turns.relayed, turns.problem), ([], problem))
+
+    def reasons(self, gatherer: SessionGatherer) -> list[str | None]:
+        """Of every URL."""
+        return [each.problem and each.problem.reason for each in gatherer.reports()]
+
+    def test_one_url_in_two_sections_has_two_fates(self) -> None:
+        problem = ServerProblem(str(TURN), "unauthorized", "says 401", 401)
+        for fates in ((None, problem), (problem, None)):
+            relays = FakeRelays(
+                [
+                    FakeRelay(TURN, [] if fate else _ports(RELAYED), settled=True, problem=fate)
+                    for fate in fates
+                ]
+            )
+            gatherer = self.machine.gatherer(TURN, TURN, relays=relays)
+            gatherer.gather("u", self.heard)
+            self.assertEqual([each.problem for each in gatherer.reports()], list(fates))
+            self.assertEqual([each.gave for each in gatherer.reports()], [not f for f in fates])
+
+    def test_two_urls_of_one_server_are_asked_once_and_both_answered(self) -> None:
+        stun = parse_server_url("stun:192.0.2.60")
+        relays = FakeRelays([FakeRelay(TURN)])
+        gatherer = self.machine.gatherer(TURN, stun, relays=relays)
+        gatherer.gather("u", self.heard)
+        self.machine.answer(self.base(), MAPPED, server=("192.0.2.60", 3478))
+        self.assertEqual([each.mapped for each in gatherer.reports()], [[MAPPED], [MAPPED]])
+        self.assertEqual([each.gave for each in gatherer.reports()], [False, True])
+
+    def test_who_is_not_asked_any_more_or_not_yet_says_so(self) -> None:
+        gatherer = self.machine.gatherer(URL, TURN, relays=FakeRelays())
+        self.assertEqual(self.reasons(gatherer), ["unused", "unused"])
+        gathering = gatherer.gather("u", self.heard)
+        self.assertEqual(self.reasons(gatherer), [None, "unused"])
+        gathering.finish()
+        self.assertEqual(self.reasons(gatherer), ["unanswered", "unused"])
+
+    def test_a_server_of_a_family_that_we_have_not_is_named(self) -> None:
+        gatherer = self.machine.gatherer(parse_server_url("stun:[2001:db8::53]"))
+        gatherer.gather("u", self.heard)
+        self.assertEqual((self.reasons(gatherer), self.heard.ended), (["no-address"], 1))
 
 
 class RelayTests(SynchronousTestCase):

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import define, evolve, field
 
-from refreeze.basics import Address, canonical_host
+from refreeze.basics import Address, is_ipv6
 from refreeze.ice import Candidate, CandidateType, candidate_foundation, candidate_priority
 from refreeze.net.gathering import (
     Gathering,
@@ -36,6 +36,9 @@ _SERVERS_A_BASE: Final = 64
 _RELAYS: Final = {"udp": 0, "tcp": 1, "tls": 2}
 """A relay that is reached over UDP comes first: TCP holds datagrams up behind lost ones."""
 _RELAYS_A_TRANSPORT: Final = 256
+
+_Place: TypeAlias = tuple[str, int]
+"""Host and port of a server, for which several URLs may stand."""
 
 
 @define(eq=False, repr=False)
@@ -80,8 +83,9 @@ class _OneGathering:
             self._tell(candidate, self.owner.signaled(candidate))
         outside = settings.external.get(base[0])
         if outside is not None:
-            self._reflexive(base, (canonical_host(outside), base[1]), outside)
+            self._reflexive(base, (outside, base[1]), outside)
         for url in self.owner.reflecting:
+            self.owner.asked.add(_place(url))
             question = self.owner.reflexive.ask(
                 base,
                 url,
@@ -208,17 +212,19 @@ class SessionGatherer:
     watcher: GatherWatcher | None = None
     problems: dict[str, ServerProblem] = field(factory=dict, init=False)
     """Why a URL gave nothing the last time; a URL that gave something has none."""
-    _heard: dict[str, dict[Address, Reflection]] = field(factory=dict, init=False)
-    """What each URL said of each base."""
+    asked: set[_Place] = field(factory=set, init=False)
+    """Whom the latest gathering asked for mapped addresses."""
+    _heard: dict[_Place, dict[Address, Reflection]] = field(factory=dict, init=False)
+    """What each server said of each base."""
     _gathering: _OneGathering | None = field(default=None, init=False)
 
     @property
     def reflecting(self) -> list[ServerUrl]:
         """The URLs that can tell a mapped address, each server once."""
-        seen: dict[tuple[str, int], ServerUrl] = {}
+        seen: dict[_Place, ServerUrl] = {}
         for url in self.servers():
             if url.reflects:
-                seen.setdefault((url.host, url.port), url)
+                seen.setdefault(_place(url), url)
         return list(seen.values())
 
     def bases(self) -> list[Address]:
@@ -232,6 +238,7 @@ class SessionGatherer:
             self._gathering.cancel()
         self.problems.clear()
         self._heard.clear()
+        self.asked.clear()
         if self.relays is not None:
             self.relays.refresh()
         # What a restart offers again may be gone for the same reason that it restarts for.
@@ -312,28 +319,52 @@ class SessionGatherer:
     def heard(self, url: ServerUrl, reflection: Reflection) -> None:
         """For `show`: a server has answered."""
         self.problems.pop(str(url), None)
-        self._heard.setdefault(str(url), {})[reflection.base] = reflection
+        self._heard.setdefault(_place(url), {})[reflection.base] = reflection
 
     # What can be seen
 
     def reports(self) -> list[ServerReport]:
-        """What became of every URL in the latest gathering."""
-        return [self._report_of(url) for url in self.servers()]
+        """What became of every URL in the latest gathering, in the order of the configuration.
 
-    def _report_of(self, url: ServerUrl) -> ServerReport:
-        name = str(url)
-        heard = list(self._heard.get(name, {}).values())
-        relays = [each for each in self._relays() if each.url == url]
-        relayed = [port.local for relay in relays for port in relay.ports]
-        measured = [each.rtt for each in heard] + [each.rtt for each in relays]
-        problem = next((each.problem for each in relays if each.problem is not None), None)
-        return ServerReport(
+        Two sections may have the same URL, with credentials of which one is wrong.
+        """
+        relays, reports = list(self._relays()), []
+        for url in self.servers():
+            relay = next((each for each in relays if each.url == url), None)
+            if relay is not None:
+                relays.remove(relay)
+            reports.append(self._report_of(url, relay))
+        return reports
+
+    def _report_of(self, url: ServerUrl, relay: Relay | None) -> ServerReport:
+        heard = list(self._heard.get(_place(url), {}).values()) if url.reflects else []
+        measured = [each.rtt for each in heard] + [None if relay is None else relay.rtt]
+        report = ServerReport(
             url=url,
             mapped=list(dict.fromkeys(each.mapped for each in heard)),
-            relayed=relayed,
+            relayed=[] if relay is None else [port.local for port in relay.ports],
             rtt=min((rtt for rtt in measured if rtt is not None), default=None),
-            problem=None if relayed else problem or self.problems.get(name),
+            problem=None,
         )
+        return report if report.gave else evolve(report, problem=self._problem_of(url, relay))
+
+    def _problem_of(self, url: ServerUrl, relay: Relay | None) -> ServerProblem | None:
+        """Why it gave nothing; None while it is being asked."""
+        if relay is not None:
+            return relay.problem
+        if url.relays or _place(url) not in self.asked:
+            hidden = not url.relays and self.settings.policy == "relay"
+            why = "policy relay asks no stun: server" if hidden else "asked at the next restart"
+            return ServerProblem(str(url), "unused", why, None)
+        known = self.problems.get(str(url))
+        if known is not None:
+            return known
+        families = {is_ipv6(host) for host in self.reflexive.addresses_of(url.host)}
+        if families and families.isdisjoint(is_ipv6(base[0]) for base in self.lease.bases):
+            return ServerProblem(str(url), "no-address", "we have no address of its family")
+        if self._gathering is None:
+            return ServerProblem(str(url), "unanswered", "a path was there before an answer")
+        return None
 
     def server_of(self, base: Address) -> ServerUrl | None:
         """Whose relayed address *base* is."""
@@ -344,3 +375,7 @@ class SessionGatherer:
 
     def _relays(self) -> Sequence[Relay]:
         return self.relays.relays if self.relays is not None else ()
+
+
+def _place(url: ServerUrl) -> _Place:
+    return url.host, url.port

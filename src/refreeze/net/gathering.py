@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from refreeze.basics import Address, canonical_host, is_ipv6
 from refreeze.ice import Candidate, CandidateType, candidate_foundation, candidate_priority
+from refreeze.ice.hostile import refused_address
 from refreeze.net.port import Port
 from refreeze.net.servers import ServerProblem, ServerUrl
 
@@ -75,14 +76,21 @@ def _check_policy(_: object, __: object, value: str) -> None:
         raise ValueError(f"policy: one of {', '.join(POLICIES)}, not {value!r}")
 
 
+def _canonical(value: Mapping[str, str]) -> dict[str, str]:
+    """As sockets spell their addresses."""
+    try:
+        return {canonical_host(inside): canonical_host(value[inside]) for inside in value}
+    except ValueError as error:
+        raise ValueError(f"external: {error}") from None
+
+
 def _check_external(_: object, __: object, value: Mapping[str, str]) -> None:
     for inside, outside in value.items():
-        try:
-            same = is_ipv6(canonical_host(inside)) is is_ipv6(canonical_host(outside))
-        except ValueError as error:
-            raise ValueError(f"external: {error}") from None
-        if not same:
+        if is_ipv6(inside) is not is_ipv6(outside):
             raise ValueError(f"external: {inside!r} and {outside!r} are of two families")
+        wrong = refused_address((outside, 1), False)
+        if wrong is not None:
+            raise ValueError(f"external: {outside!r} is nobody's address out there ({wrong})")
 
 
 @frozen(kw_only=True)
@@ -96,7 +104,7 @@ class GatherSettings:
     """
 
     policy: str = field(default="all", validator=_check_policy)
-    external: dict[str, str] = field(factory=dict, validator=_check_external)
+    external: dict[str, str] = field(factory=dict, converter=_canonical, validator=_check_external)
     hide_related: bool = False
     share_allocations: bool = True
     resolve_mdns: bool = True
@@ -194,6 +202,11 @@ class ServerReport:
     relayed: Sequence[Address]
     rtt: float | None
     problem: ServerProblem | None
+
+    @property
+    def gave(self) -> bool:
+        """Whether it did what it is there for: a TURN server that only reflects did not."""
+        return bool(self.relayed if self.url.relays else self.mapped)
 
 
 class GatherWatcher(Protocol):

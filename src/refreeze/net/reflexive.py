@@ -218,6 +218,10 @@ class Reflexive:
 
     # Names
 
+    def addresses_of(self, host: str) -> tuple[str, ...]:
+        """What that name was resolved to last; nothing if it never was."""
+        return self._addresses.get(host, ())
+
     async def _look_up(self, question: Question, before: tuple[str, ...]) -> None:
         """Ask what is new; a name that has lost its addresses keeps those it had."""
         host = question.url.host

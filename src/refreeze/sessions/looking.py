@@ -92,7 +92,7 @@ def _servers(session: Session) -> list[Record]:
 
 def _server(report: ServerReport) -> Record:
     problem = report.problem
-    status = "ok" if report.mapped or report.relayed else "asked"
+    status = "ok" if report.gave else "asked"
     record: Record = {
         "part": "server",
         "url": str(report.url),
