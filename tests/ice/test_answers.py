@@ -226,11 +226,12 @@ class EarlyTests(SynchronousTestCase):
         solo.check()
         self.assertEqual(len(solo.sent()), 1)
 
-    def test_a_check_that_beats_our_gathering_waits_for_it(self) -> None:
+    def test_a_check_where_no_candidate_of_ours_is_waits_and_is_not_answered_rule_16(self) -> None:
         solo = make_solo(IceRole.CONTROLLED)
         solo.sent()
         solo.check(base=A2, source=B2, nominated=True)
-        self.assertEqual(len(solo.sent()), 1)
+        self.assertEqual(solo.sent(), [])
+        self.assertEqual(solo.agent.answers.counters.early, 1)
         solo.agent.add_local_candidate(host(A2), solo.now)
         check = next(t for t in solo.checks() if t.base == A2 and t.remote == B2)
         solo.answer(check)

@@ -6,7 +6,8 @@ What a request finds, by the state of the agent:
 agent                what becomes of an authenticated request
 ==================== ========================================================================
 no answer yet        answered with our credentials; its triggered check waits, bounded
-base not yet known   the same (the peer was quicker than our gathering)
+base of no candidate kept for when there is one, bounded; not answered: whoever finds us where
+                     we do not want to be found hears nothing (rule 16)
 checking             answered; triggered check at once; an unknown source is a prflx candidate
 selected             answered; liveness; an unknown source may be a rebinding
 failed               answered; may be a sign of life of the selected pair
@@ -65,6 +66,10 @@ def _remote_ufrag(message: Message) -> str:
     return (message.username or "").partition(":")[2]
 
 
+def _early(message: Message, priority: int) -> _Early:
+    return _Early(priority, message.use_candidate, _remote_ufrag(message))
+
+
 @define(eq=False)
 class Answers:
     """I answer the peer's checks for one agent, before and after its answer arrived."""
@@ -97,6 +102,8 @@ class Answers:
         elif message.priority is None:
             self.counters.bad_request += 1
             self._refuse(message, base, source, now, 400, key)
+        elif not agent.retired and not agent.has_base(base):
+            self._keep_early(_early(message, message.priority), base, source)
         elif agent.retired or self._roles_agree(message, base, source, now):
             data = encode_success(message.transaction_id, source, key)
             agent.send(Transmit(base, source, data, None))
@@ -172,9 +179,7 @@ class Answers:
             agent.keeper.heard(base, source, now)
             self._act(pair, message.use_candidate, now)
         elif not agent.retired:
-            self._unknown_source(
-                _Early(priority, message.use_candidate, _remote_ufrag(message)), base, source, now
-            )
+            self._unknown_source(_early(message, priority), base, source, now)
 
     def _act(self, pair: Pair, nominated: bool, now: float) -> None:
         """RFC 8445 sections 7.3.1.4 and 7.3.1.5."""
