@@ -9,7 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.interop.peers import missing
 from tests.lab.commands import lacking
+from tests.lab.faults import Fault
+from tests.lab.mobility import Cost, Trip
 from tests.lab.namespaces import Lab
+from tests.lab.world import LINK, World
 
 _TAIL = 15
 """Lines of each log that are shown."""
@@ -35,6 +38,23 @@ class LabCase(SynchronousTestCase):
         except Exception:
             sys.stderr.write(logs(self.lab))
             raise
+
+
+class MobilityCase(LabCase):
+    """Tests of one session each, with 20 ms of delay one way."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.world = World(self.lab, delay=LINK)
+        self.addCleanup(self.world.close)
+
+    def suffer(self, fault: Fault, restarts: range) -> tuple[Trip, Cost]:
+        """Let it happen; its target is met, with a number of restarts in that range."""
+        trip = fault.begin(self.world)
+        cost = fault.happen(trip)
+        self.assertLessEqual(cost.silence, fault.target, cost)
+        self.assertIn(cost.restarts, restarts, cost)
+        return trip, cost
 
 
 def logs(lab: Lab) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tests.lab.case import MobilityCase
 from tests.lab.certificates import Authority
 from tests.lab.daemons import Table
 from tests.lab.kinds import HostKind
-from tests.lab.mobility import LINE, MobilityCase
+from tests.lab.mobility import LINE
 from tests.lab.world import Machine
 
 

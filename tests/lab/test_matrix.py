@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from tests.lab.capture import Capture
 from tests.lab.case import LabCase
 from tests.lab.commands import looks, until
 from tests.lab.kinds import PAIRINGS, HostKind, is_direct
@@ -52,7 +53,12 @@ class MatrixTests(LabCase):
         return there
 
     def test_every_pairing_connects_as_it_should_and_close_leaves_no_allocation(self) -> None:
-        """T29 and T34 for the end: a closed session ends its allocations on the server."""
+        """T29 and T34 for the end: a closed session ends its allocations on the server.
+
+        And whatever passes coturn meanwhile is STUN, TURN and ChannelData as tshark knows them.
+        """
+        capture = Capture(self.world.turn.namespace, "eth0")
+        capture.start()
         self.world.start()
         up = self.connected()
         carrying = self.carrying({name: self.world.flow(name, rate=5.0) for name in up})
@@ -70,6 +76,10 @@ class MatrixTests(LabCase):
             if seen[name] != ("direct" if is_direct(*kinds) else "relay")
         }
         self.assertEqual(wrong, {})
+        capture.stop()
+        self.assertEqual(capture.malformed(), [])
+        for what in ("stun.type == 0x0001", "stun.type == 0x0003", "stun.channel"):
+            self.assertGreater(capture.count(what), len(HostKind), what)
         self.assertNotEqual(self.world.turn.allocations(), set())
         for name in self.sessions:
             self.world.close_session(name)

@@ -25,6 +25,8 @@ _PACKET = struct.Struct("!4sI")
 _MARK = b"\x80lab"
 """Not the beginning of anything else that is sent here."""
 SIZE = 200
+USUAL_RATE = 50.0
+"""Packets a second."""
 
 
 @frozen
@@ -135,7 +137,7 @@ class Traffic:
         *,
         port: int = 0,
         target: tuple[str, int] | None = None,
-        rate: float = 50.0,
+        rate: float = USUAL_RATE,
         host: str = "127.0.0.1",
     ) -> Program:
         """A new one, at *port*; with a *target* it sends *rate* packets a second from now on."""
@@ -146,18 +148,32 @@ class Traffic:
             self._programs.append(made)
         return made
 
+    def drop(self, *programs: Program) -> None:
+        """End these; what they saw stays."""
+        with self._lock:
+            for each in programs:
+                self._selector.unregister(each.socket)
+                self._programs.remove(each)
+                each.socket.close()
+
     def _run(self) -> None:
         while self._running:
             with self._lock:
-                programs = list(self._programs)
-            now = time.monotonic()
-            for each in programs:
-                if each.due <= now:
-                    each.send(now)
-            next_due = min((each.due for each in programs), default=now + 1.0)
-            wait = min(max(0.0, next_due - time.monotonic()), 0.05)
-            for key, _ in self._selector.select(wait):
-                key.data.take()
+                wait = self._send_what_is_due()
+            ready = self._selector.select(wait)
+            with self._lock:
+                for key, _ in ready:
+                    if key.data in self._programs:
+                        key.data.take()
+
+    def _send_what_is_due(self) -> float:
+        """Returns the seconds until the next is; not many, for the sake of new programs."""
+        now = time.monotonic()
+        for each in self._programs:
+            if each.due <= now:
+                each.send(now)
+        next_due = min((each.due for each in self._programs), default=now + 1.0)
+        return min(max(0.0, next_due - time.monotonic()), 0.05)
 
 
 @frozen

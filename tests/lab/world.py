@@ -15,7 +15,7 @@ from tests.lab.kinds import HostKind
 from tests.lab.namespaces import Lab, Namespace
 from tests.lab.nat import NatKind, Router
 from tests.lab.segment import Segment
-from tests.lab.traffic import Flow, Traffic
+from tests.lab.traffic import USUAL_RATE, Flow, Traffic
 
 USER, PASSWORD = "lab", "a password of the lab"
 LINK = 0.010
@@ -44,11 +44,9 @@ class Machine:
 
 @frozen
 class Uplink:
-    """A network that a machine hangs on."""
+    """One more network that a machine hangs on."""
 
-    interface: str
     address: str
-    router: Router
     number: int
 
 
@@ -109,9 +107,9 @@ class World:
     def uplink(self, machine: Machine, kind: NatKind, *, metric: int) -> Uplink:
         """One more network for a machine, behind a router of its own; IPv4 only."""
         number = self.number()
-        router = self.segment.router(f"{machine.name}-nat{number}", kind, number=number, lan=number)
-        interface = self.segment.inside(machine.namespace, number, metric=metric)
-        return Uplink(interface, f"10.{number}.0.2", router, number)
+        self.segment.router(f"{machine.name}-nat{number}", kind, number=number, lan=number)
+        self.segment.inside(machine.namespace, number, metric=metric)
+        return Uplink(f"10.{number}.0.2", number)
 
     def replace_router(self, machine: Machine) -> Router:
         """Another one of the same kind, with another public address, in the old one's place."""
@@ -173,7 +171,7 @@ class World:
         )
         return {name for name in self._sessions if ends[name] == 2}
 
-    def flow(self, name: str, rate: float = 50.0) -> Flow:
+    def flow(self, name: str, rate: float = USUAL_RATE) -> Flow:
         """Numbered packets both ways through a session, from now on."""
         one, two = self._sessions[name]
         port = int(str(two.daemon.show(name, "forward")[0]["deliver"]).rpartition(":")[2])
