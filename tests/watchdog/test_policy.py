@@ -388,6 +388,16 @@ class PeerTests(SynchronousTestCase):
         times = [at - first for at in driver.times(StartRound)]
         self.assertEqual([round(at, 6) for at in times], [0.0, 5.0])
 
+    def test_a_wish_that_came_to_nothing_does_not_hold_up_the_next(self) -> None:
+        """A process that was stopped reads an old wish and an old offer, then the true wish."""
+        driver = Driver().established()
+        driver.policy.restart_please_received(driver.now)
+        driver.offer()
+        self.assertEqual(driver.times(StartRound), [])
+        driver.wait(0.5)
+        driver.please()
+        self.assertEqual(driver.times(StartRound), [driver.now])
+
     def test_a_restart_please_during_our_unanswered_offer_gets_it_again(self) -> None:
         driver = Driver().established()
         driver.ice("failed")

@@ -245,7 +245,6 @@ class Policy:
             return True
         due = max(now, self._last_peer + self._settings.peer_interval)
         if machine.want(Cause.PEER, due, direct=True, supersedes=True):
-            self._last_peer = due
             machine.queued(now)
         machine.settle(now)
         return True
@@ -382,6 +381,8 @@ class Policy:
         recovering = machine.path.broken and failing and not planned
         if ours:
             machine.counters.offers_sent += 1
+            if cause is Cause.PEER:
+                self._last_peer = now
         machine.round_started(Round(round_id, cause, ours, recovering, now))
         machine.settle(now)
 
