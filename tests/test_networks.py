@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from traceback import extract_stack
 
@@ -197,6 +198,9 @@ class FaultTests(_Case):
         self.assertIn('refreeze_relay_attempts_total{result="allocated"} 1.0', text)
         self.assertIn('refreeze_stun_requests_total{result="answered"} 1.0', text)
         self.assertRegex(text, r'refreeze_datagrams_total\{result="data"\} [1-9]')
+        counted = re.findall(r'refreeze_datagrams_total\{result="\w+"\} (.+)', text)
+        received = networks.daemons["alice"].ground.mux.counters.received
+        self.assertEqual(sum(map(float, counted)), received)
 
     def test_nothing_stays_allocated_after_close_T29(self) -> None:
         networks = self.relayed()

@@ -25,6 +25,9 @@ from refreeze.signaling.hub import Hub
 from refreeze.signaling.link import HubLink
 from refreeze.signaling.renewal import Renewal
 
+_COUNTED_ELSEWHERE = frozenset({"received", "stun_as_data", "unauthenticated"})
+"""Counters of the mux that are the sum of others, or a part of one: a series would count twice."""
+
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -110,7 +113,8 @@ class NetworkCollector(Collector):
         ):
             family = CounterMetricFamily(name, text, labels=["result"])
             for result, number in asdict(counters).items():
-                family.add_metric([result], number)
+                if result not in _COUNTED_ELSEWHERE:
+                    family.add_metric([result], number)
             yield family
         states = Counter(relay.state for relay in network.relays.relays)
         relays = GaugeMetricFamily("refreeze_relays", "By state.", labels=["state"])
