@@ -202,6 +202,17 @@ class FaultTests(_Case):
         received = networks.daemons["alice"].ground.mux.counters.received
         self.assertEqual(sum(map(float, counted)), received)
 
+    def test_what_never_connected_tries_its_relays_alone_in_the_end(self) -> None:
+        networks = self.networks((None, None))
+        networks.world.network.blackhole(networks.hosts["bob"], streams=False)
+        offered: dict[tuple[str, ...], None] = {}
+        for _ in range(200):
+            networks.advance(0.5)
+            found = networks.session().connection.iceTransport.getLocalCandidates()
+            offered[tuple(sorted({each.type.value for each in found}))] = None
+        self.assertEqual(list(offered), [("host", "relay"), (), ("relay",)])
+        self.assertEqual(len(networks.topics("round.start")), 3)
+
     def test_nothing_stays_allocated_after_close_T29(self) -> None:
         networks = self.relayed()
         for daemon in (networks.daemons["alice"], networks.daemons["bob"]):

@@ -324,6 +324,17 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual([port.sent for port in machine.factory.opened], [[]])
         self.assertEqual(heard.ended, 1)
 
+    def test_a_gathering_can_be_for_relays_alone_if_there_are_any(self) -> None:
+        machine, relays = Machine(), FakeRelays([FakeRelay(TURNS)])
+        gatherer = machine.gatherer(URL, TURNS, relays=relays)
+        for ports, kinds in ((_ports(RELAYED), {"relay"}), ([], {"host"})):
+            relays.relays[0].ports, heard = ports, Heard()
+            gatherer.relay_only = True
+            gatherer.gather("u", heard)
+            self.assertEqual({each.type.value for each in heard.found}, kinds)
+        gatherer.gather("v", heard := Heard())
+        self.assertIn("host", {each.type.value for each in heard.found})
+
     def test_nohost_tells_no_local_address_rule_16(self) -> None:
         _machine, heard = self.gather(GatherSettings(policy="nohost"))
         self.assertEqual({each.type.value for each in heard.signaled}, {"srflx", "relay"})

@@ -48,6 +48,8 @@ class _OneGathering:
     owner: SessionGatherer
     ufrag: str
     receiver: GatherReceiver
+    policy: str
+    """The settings', or for once less."""
     _bases: list[Address] = field(factory=list, init=False)
     _found: set[tuple[CandidateType, Address, Address]] = field(factory=set, init=False)
     _questions: set[Question] = field(factory=set, init=False)
@@ -60,7 +62,7 @@ class _OneGathering:
     def start(self) -> None:
         """Tell what is known and ask for the rest."""
         owner = self.owner
-        if owner.settings.policy != "relay":
+        if self.policy != "relay":
             self.look()
         for relay in owner.relays.relays if owner.relays is not None else ():
             self.relay_settled(relay)
@@ -69,7 +71,7 @@ class _OneGathering:
 
     def look(self) -> None:
         """The bases as they are now: those that are new here give candidates (rule 51)."""
-        if self.over or self.owner.settings.policy == "relay":
+        if self.over or self.policy == "relay":
             return
         for base in self.owner.bases():
             if base not in self._bases:
@@ -78,7 +80,7 @@ class _OneGathering:
 
     def _look_at(self, base: Address, index: int) -> None:
         settings = self.owner.settings
-        if settings.policy == "all":
+        if self.policy == "all":
             candidate = host_candidate(base, index, self.ufrag)
             self._tell(candidate, self.owner.signaled(candidate))
         outside = settings.external.get(base[0])
@@ -103,7 +105,7 @@ class _OneGathering:
 
     def _reflexive(self, base: Address, mapped: Address, server: str) -> None:
         """One that equals its base tells nothing new (RFC 8445 section 5.1.3)."""
-        if mapped == base and self.owner.settings.policy == "all":
+        if mapped == base and self.policy == "all":
             return
         number = self._asked_of.setdefault(base, 0)
         self._asked_of[base] = number + 1
@@ -210,6 +212,8 @@ class SessionGatherer:
     names: Callable[[str], str] | None = None
     """The ``.local`` name under which a local host answers to multicast DNS."""
     watcher: GatherWatcher | None = None
+    relay_only: bool = False
+    """The next gathering offers relayed candidates alone, if there are any."""
     problems: dict[str, ServerProblem] = field(factory=dict, init=False)
     """Why a URL gave nothing the last time; a URL that gave something has none."""
     asked: set[_Place] = field(factory=set, init=False)
@@ -244,7 +248,10 @@ class SessionGatherer:
         # What a restart offers again may be gone for the same reason that it restarts for.
         for relay in self._relays():
             relay.verify()
-        gathering = self._gathering = _OneGathering(self, ufrag, receiver)
+        narrow = self.relay_only and any(relay.ports for relay in self._relays())
+        self.relay_only = False
+        policy = "relay" if narrow else self.settings.policy
+        gathering = self._gathering = _OneGathering(self, ufrag, receiver, policy)
         gathering.start()
         return gathering
 

@@ -246,6 +246,7 @@ class Session:
             self.conversation.withdraw_offer()
         self._end_round(RoundOutcome.SUPERSEDED, "newer-round")
         offer = await connection.createOffer(iceRestart=True)
+        self.gatherer.relay_only = action.relay_only
         await connection.setLocalDescription(offer)
         record = self._begin_round(action.cause, ours=True)
         self.policy.round_started(record.id, cause=action.cause, ours=True, now=self._now())
