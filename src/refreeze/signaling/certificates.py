@@ -157,6 +157,8 @@ def read_file(path: str, *, private: bool = False) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror or error}") from None
+    except ValueError:  # a NUL
+        raise CertificateError(f"{path}: is no path") from None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
