@@ -20,6 +20,8 @@ class RebindingTests(MobilityCase):
 
     def test_other_ports_close_both_ways_and_it_heals(self) -> None:
         self.suffer(faults.OTHER_PORTS, range(1, 4))
+        self.assertEqual(self.world.verdict(LINE), "direct")
 
     def test_a_router_that_is_replaced_brings_another_public_address(self) -> None:
         self.suffer(faults.REPLACED, range(1, 4))
+        self.assertEqual(self.world.verdict(LINE), "direct")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.lab import faults
 from tests.lab.case import MobilityCase
+from tests.lab.mobility import LINE
 
 STALL = 35.0
 """Seconds: longer than consent lasts (RFC 7675), so that the other end has stopped sending."""
@@ -18,3 +19,4 @@ class StallTests(MobilityCase):
 
     def test_a_path_that_dies_while_the_hub_is_away_heals_when_it_is_back(self) -> None:
         self.suffer(faults.HUB_AND_PATH, range(1, 4))
+        self.assertEqual(self.world.verdict(LINE), "direct")

@@ -9,6 +9,7 @@ from refreeze.ice import CandidateType, candidate_foundation
 from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.gathering import GatherSettings, HostGatherer
 from refreeze.net.port import Port
+from refreeze.net.reflexive import FRESH_SECONDS
 from refreeze.net.servers import ServerProblem, parse_server_url
 from tests.net.fakes import FakePort
 from tests.net.gathering import SERVER, URL, FakeRelay, FakeRelays, Heard, Machine, Watcher
@@ -148,6 +149,30 @@ class GatherTests(SynchronousTestCase):
         self.machine.gatherer(TURN, TURNS, relays=relays).gather("u", self.heard)
         self.assertEqual(len(self.machine.asked(self.base(), ("192.0.2.60", 3478))), 1)
         self.assertEqual(len(self.machine.port(self.base()).sent), 1)
+
+    def test_in_doubt_even_a_young_answer_is_asked_for_again(self) -> None:
+        """A NAT may have changed a moment after it was asked."""
+        gatherer = self.machine.gatherer(URL)
+        gatherer.gather("u1", Heard())
+        self.machine.answer(self.base(), MAPPED)
+        gatherer.warm()
+        self.assertEqual(len(self.machine.asked(self.base())), 2)
+        moved = ("203.0.113.6", 4343)
+        self.machine.answer(self.base(), moved)
+        gatherer.gather("u2", self.heard)
+        self.assertEqual(self.heard.of("srflx"), [moved])
+
+    def test_another_mapping_is_of_another_foundation(self) -> None:
+        """Else its pairs would stay frozen behind the checks of the one that is no more."""
+        gatherer = self.machine.gatherer(URL)
+        gatherer.gather("u1", Heard())
+        self.machine.answer(self.base(), MAPPED)
+        self.machine.advance(FRESH_SECONDS + 0.1)
+        gatherer.gather("u2", self.heard)
+        self.machine.answer(self.base(), ("203.0.113.6", 4343))
+        old, new = self.heard.found[-2:]
+        self.assertEqual((old.base, old.type), (new.base, new.type))
+        self.assertNotEqual(old.foundation, new.foundation)
 
     def test_warming_up_asks_again_and_tells_nobody(self) -> None:
         relay = FakeRelay(TURN, _ports(RELAYED), settled=True)

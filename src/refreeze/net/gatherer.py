@@ -54,6 +54,8 @@ class _OneGathering:
     _found: set[tuple[CandidateType, Address, Address]] = field(factory=set, init=False)
     _questions: set[Question] = field(factory=set, init=False)
     _asked_of: dict[Address, int] = field(factory=dict, init=False)
+    _mappings: dict[tuple[Address, str], list[Address]] = field(factory=dict, init=False)
+    """What each server has said of each base, in its order."""
     _waits_for: set[Relay] = field(factory=set, init=False)
     _told: set[str] = field(factory=set, init=False)
     _starting: bool = field(default=True, init=False)
@@ -107,6 +109,12 @@ class _OneGathering:
         """One that equals its base tells nothing new (RFC 8445 section 5.1.3)."""
         if mapped == base and self.policy == "all":
             return
+        mappings = self._mappings.setdefault((base, server), [])
+        if mapped not in mappings:
+            mappings.append(mapped)
+        # The same server saw another mapping before: the NAT has changed, and the new one must not
+        # stay frozen behind checks of the old one, as of the same foundation it would.
+        changes = mappings.index(mapped)
         number = self._asked_of.setdefault(base, 0)
         self._asked_of[base] = number + 1
         preference = 65535 - self._bases.index(base) * _SERVERS_A_BASE
@@ -115,7 +123,9 @@ class _OneGathering:
             type=kind,
             address=mapped,
             priority=candidate_priority(kind, preference - min(number, _SERVERS_A_BASE - 1)),
-            foundation=candidate_foundation(kind, base[0], server_host=server),
+            foundation=candidate_foundation(
+                kind, base[0], server_host=f"{server}+{changes}" if changes else server
+            ),
             base=base,
             related=base,
             ufrag=self.ufrag,
@@ -263,6 +273,7 @@ class SessionGatherer:
     def warm(self) -> None:
         """The path is in doubt: see that what a restart would offer is still true."""
         for base in self.bases() if self.settings.policy != "relay" else ():
+            self.reflexive.doubt(base)
             for url in self.reflecting:
                 self.reflexive.ask(base, url, lambda _: None, lambda _: None)
         for relay in self._relays():

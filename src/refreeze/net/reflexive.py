@@ -202,10 +202,13 @@ class Reflexive:
             if key[0] == base:
                 self._give_up(request, "gone", "the local address is gone", None)
 
-    def doubt(self) -> None:
-        """The machine slept: nothing that is known is fresh any more (T37)."""
+    def doubt(self, base: Address | None = None) -> None:
+        """Nothing that is known (of *base*) is fresh any more: the machine slept (T37), or a path
+        from there is in doubt, because a NAT may have changed.
+        """
         for key, known in list(self._known.items()):
-            self._known[key] = evolve(known, at=-inf)
+            if base is None or key[0] == base:
+                self._known[key] = evolve(known, at=-inf)
 
     def close(self) -> None:
         """Ask nothing any more: who still waits is not told."""
