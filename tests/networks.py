@@ -151,9 +151,9 @@ class Networks:
         self.world.reactor.run_until(back, seconds)
         return self.world.reactor.seconds() - began
 
-    def configure(self, **changes: Any) -> None:
-        """Reload both sides with these settings."""
-        for name in SIDES:
+    def configure(self, *names: str, **changes: Any) -> None:
+        """Reload these sides with these settings."""
+        for name in names:
             daemon = self.daemons[name]
             wanted = evolve(daemon.settings, **changes)
             daemon.read_settings = lambda wanted=wanted: wanted  # type: ignore[misc]

@@ -19,6 +19,8 @@ from refreeze.testing import (
     UDP_BLOCKED,
     NatSettings,
 )
+from refreeze.watchdog import Cause
+from tests.net.gathering import FakeRelay, FakeRelays
 from tests.networks import SERVERS, TURN_HOST, Networks
 
 KINDS: dict[str, NatSettings | None] = {
@@ -179,7 +181,7 @@ class FaultTests(_Case):
         networks = self.relayed()
         networks.turn.rotate_credentials({"user": "other"})
         wanted = {"pub": evolve(SERVERS["pub"], credential="other")}
-        networks.configure(servers=wanted)
+        networks.configure("alice", "bob", servers=wanted)
         networks.advance(30.0)
         for name in ("alice", "bob"):
             networks.session(name).policy.operator_restart(
@@ -190,6 +192,25 @@ class FaultTests(_Case):
         networks.advance(1200.0)
         self.assertTrue(networks.flows())
         self.assertTrue(networks.connected)
+
+    def test_a_successor_that_came_during_a_round_is_moved_to_after_it_T30(self) -> None:
+        """Nobody was told of it while there was no path yet: the end of the round is the time."""
+        networks = self.networks((None, None), gathering=GatherSettings(policy="relay"))
+        networks.until_data(5.0)
+        networks.until_connected(5.0)
+        networks.advance(5.0)
+        session = networks.session()
+        gatherer, real = session.gatherer, session.gatherer.relays
+        assert real is not None
+        old = FakeRelay(real.relays[0].url, list(real.relays[0].ports), settled=True)
+        old.leaving = [port.local for port in old.ports]
+        gatherer.relays = FakeRelays([old])
+        session.policy.operator_restart(networks.world.reactor.seconds())
+        session.settle()
+        networks.world.reactor.run_until(lambda: len(session.book.ended) == 2, 5.0)
+        gatherer.relays = real
+        networks.advance(2.0)
+        self.assertEqual(session.book.ended[-1].cause, Cause.NETWORK)
 
     def test_the_scrape_counts_datagrams_answers_and_relays(self) -> None:
         networks = self.relayed()

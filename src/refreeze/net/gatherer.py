@@ -384,6 +384,11 @@ class SessionGatherer:
             return ServerProblem(str(url), "unanswered", "a path was there before an answer")
         return None
 
+    @property
+    def leaving(self) -> list[Address]:
+        """Bases of relays that have a successor."""
+        return [base for relay in self._relays() for base in relay.leaving]
+
     def server_of(self, base: Address) -> ServerUrl | None:
         """Whose relayed address *base* is."""
         for relay in self._relays():

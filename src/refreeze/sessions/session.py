@@ -345,6 +345,8 @@ class Session:
         if record is not None and record.ufrag == event.generation.ufrag:
             self.policy.round_connected(record.id, self._now())
             self._end_round(RoundOutcome.SUCCEEDED, "connected")
+        # The successor of a relay may have come while this round was under way.
+        self.bases_leaving(self.gatherer.leaving)
 
     # What the network brings (net.gatherer.GatherWatcher)
 
