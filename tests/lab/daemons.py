@@ -202,6 +202,14 @@ class Daemon:
         """Until there is a path."""
         self.wait(lambda: self.is_up(session), f"a path for {session}", seconds)
 
+    def wait_settled(self, session: str) -> None:
+        """Until the latest round has succeeded."""
+        self.wait(lambda: self._is_settled(session), "the end of the first rounds")
+
+    def _is_settled(self, session: str) -> bool:
+        rounds = self.rounds(session)
+        return bool(rounds) and rounds[-1]["outcome"] == "succeeded"
+
     def rounds(self, session: str) -> list[Record]:
         """The latest rounds, oldest first."""
         return self.ask(f"history {session}")

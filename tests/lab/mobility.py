@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 from attrs import frozen
 
@@ -29,11 +28,6 @@ class Cost:
     """Rounds."""
 
 
-def _settled(machine: Machine) -> bool:
-    rounds = machine.daemon.rounds(LINE)
-    return bool(rounds) and rounds[-1]["outcome"] == "succeeded"
-
-
 @frozen
 class Trip:
     """A session between alice and bob that carries packets both ways."""
@@ -50,7 +44,7 @@ class Trip:
         world.start()
         for each in (alice, bob):
             each.daemon.wait_up(LINE, 30.0)
-            each.daemon.wait(partial(_settled, each), "the end of the first rounds")
+            each.daemon.wait_settled(LINE)
         flow = world.flow(LINE)
         flow.wait(10.0)
         return cls(world, alice, bob, flow)
