@@ -142,6 +142,8 @@ class GivenTests(AllocatingCase):
         self.assertEqual(self.reason(self.check())[0], "redirections")
         self.world.reactor.advance(3.0)
         self.assertEqual(second.allocations, [])
+        self.server.redirect(("10.77.0.1", 3478))
+        self.assertEqual(self.reason(self.check()), ("bad-alternate", 300))
 
     def test_somebody_elses_allocation_on_our_socket_is_no_refusal(self) -> None:
         """T30: another socket."""

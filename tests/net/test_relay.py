@@ -523,16 +523,35 @@ class RedirectionTests(RelayCase):
         self.advance(20.0)
         self.assertLess(len(self.server.journal), 60)
 
-    def test_into_this_machine_is_refused(self) -> None:
+    def test_into_this_machine_or_its_network_is_refused(self) -> None:
         self.names[NAME] = [SERVER[0]]
-        self.server.redirect(("127.0.0.1", 3478))
-        relay, _lease, _watcher = self.relay()
-        self.until(lambda: relay.settled, 2.0)
-        self.assertEqual(code_of(relay), 300)
+        for host in ("127.0.0.1", *self.site.host.interfaces, "10.77.0.1"):
+            self.server.redirect((host, 3478))
+            relay, lease, _watcher = self.relay()
+            self.until(lambda r=relay: r.settled, 2.0)  # type: ignore[misc]
+            assert relay.problem is not None
+            self.assertEqual((relay.problem.reason, relay.problem.code), ("bad-alternate", 300))
+            lease.release()
 
 
 class HostileTests(RelayCase):
     """A server that lies costs a bounded number of attempts, and nobody else anything."""
+
+    def test_answers_that_cannot_be_believed_are_not_called_silence(self) -> None:
+        for lie, reason in (
+            (Lie.WRONG_TRANSACTION, "stray-response"),
+            (Lie.WRONG_SIGNATURE, "integrity"),
+            (Lie.HUGE_NONCE, "malformed"),
+            (Lie.SILENCE, "unreachable"),
+        ):
+            self.server.lies.add(lie)
+            relay, lease, _watcher = self.relay()
+            self.until(lambda r=relay: r.settled, 15.0)  # type: ignore[misc]
+            assert relay.problem is not None
+            self.assertEqual((relay.problem.reason, relay.problem.code), (reason, 701))
+            self.server.lies.clear()
+            lease.release()
+            self.advance(3.0)
 
     def test_every_lie_ends_in_a_named_reason_or_in_none_and_is_bounded(self) -> None:
         self.turn_server("honest", ["203.0.113.70"])

@@ -12,7 +12,7 @@ from refreeze.basics import Address
 from refreeze.net.channel import ChannelError
 from refreeze.net.doctor import Target, together
 from refreeze.net.findings import FAMILIES, Answer
-from refreeze.net.relayattempt import RelayTools
+from refreeze.net.relayattempt import RelayTools, leads_inside
 from refreeze.net.relaylife import RelayLife
 from refreeze.net.relayproblem import before_turn, from_turn, most_telling
 from refreeze.net.relaysettings import RelaySettings
@@ -156,10 +156,13 @@ class _Wish:
 
     def life_redirected(self, life: RelayLife, server: Address, domain: str | None) -> None:
         """See LifeOwner: the same again at the other server, but not in circles."""
-        if server in self._asked:
-            self._failed(TurnProblem(300, "redirections"))
+        inside = leads_inside(server, self._next[0], self.tools.opener.hosts())
+        if inside or server in self._asked:
+            self._failed(TurnProblem(300, "bad-alternate" if inside else "redirections"))
+            self._outcome.callback(False)
+            return
         self._next = server, domain or self._next[1]
-        self._outcome.callback(server not in self._asked)
+        self._outcome.callback(True)
 
     def life_lost(self, life: RelayLife, reason: str) -> None:
         """See LifeOwner; it was there, and that is what was asked."""

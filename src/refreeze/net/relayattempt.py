@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from refreeze.basics import Address, Randomness, is_ipv6
+from refreeze.ice.hostile import is_private
 from refreeze.net.channel import ChannelError, ServerChannel
 from refreeze.net.opener import ChannelOpener
 from refreeze.net.relaylife import UNANSWERED, RelayLife
@@ -36,6 +37,7 @@ _NOT_BOTH: Final = frozenset({400, 440, 442, 508})
 section 7.2); 400 is what servers say that do not know ADDITIONAL-ADDRESS-FAMILY."""
 
 _REDIRECTIONS: Final = AllocationFailed(TurnProblem(300, "redirections"), "later")
+_BAD_ALTERNATE: Final = AllocationFailed(TurnProblem(300, "bad-alternate"), "later")
 
 
 @define
@@ -220,7 +222,9 @@ class Attempt:
         """See LifeOwner: the same again at the other server, but not in circles (RFC 8489
         section 10)."""
         target = self._give_back(life)
-        if server in self._asked or target.redirections >= MAX_REDIRECTIONS:
+        if leads_inside(server, target.server, self.tools.opener.hosts()):
+            self._refused(life, target, _BAD_ALTERNATE)
+        elif server in self._asked or target.redirections >= MAX_REDIRECTIONS:
             self._refused(life, target, _REDIRECTIONS)
         else:
             name = domain or target.name
@@ -270,6 +274,12 @@ class Attempt:
             self.cancel()
             problem = before_turn(self.url, "internal", "this is a bug of ours; see the log")
             self.owner.attempt_failed(problem, UNANSWERED)
+
+
+def leads_inside(server: Address, sender: Address, hosts: Sequence[str]) -> bool:
+    """Whether *sender* sends us to this machine of *hosts*, or from the public to near us."""
+    own = server[0] in hosts and server[0] != sender[0]
+    return own or (is_private(server[0]) and not is_private(sender[0]))
 
 
 def _in_turns(hosts: Sequence[str]) -> list[str]:

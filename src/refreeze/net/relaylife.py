@@ -192,7 +192,8 @@ class RelayLife:
             self._end()
         else:
             # An answer that was lost may have been an allocation's: it is not over yet.
-            self.owner.life_failed(self, UNANSWERED)
+            doubt = self.allocation.doubt
+            self.owner.life_failed(self, UNANSWERED if doubt is None else _unusable(doubt))
 
     def _patience(self) -> float | None:
         if self.state == "asking":
@@ -292,3 +293,8 @@ class RelayLife:
         for port in self.ports:
             port.lost(reason)
             port.close()
+
+
+def _unusable(why: str) -> AllocationFailed:
+    """There were answers, and none that could be believed."""
+    return AllocationFailed(TurnProblem(None, why), "later")

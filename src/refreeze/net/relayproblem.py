@@ -25,6 +25,11 @@ _IN_WORDS: Final[Mapping[str, str]] = {
     "bad-address": "it relays from an address that cannot be its own",
     "bad-alternate": "it sends us where no server of ours can be",
     "redirections": "it sends us on and on",
+    "integrity": "its answers are not signed with our password",
+    "malformed": "its answers cannot be read",
+    "stray-response": "its answers are to other requests than ours",
+    "unexpected": "it says what nobody asked for",
+    "unbound-channel": "it says what nobody asked for",
 }
 """By the slugs of :mod:`refreeze.turn.meanings` and our own; others are words already."""
 

@@ -113,6 +113,11 @@ class Allocation:
     _received: list[tuple[int, Address, bytes]] = field(init=False, factory=list)
     _events: list[TurnEvent] = field(init=False, factory=list)
 
+    @property
+    def doubt(self) -> str | None:
+        """What was mostly wrong with what came instead of answers; None if nothing came."""
+        return max(self.dropped, key=self.dropped.__getitem__, default=None)
+
     def __attrs_post_init__(self) -> None:
         family = family_of(self.server[0])
         self._max_payload = longest_payload(family, self.families, self.reliable)
