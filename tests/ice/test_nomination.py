@@ -132,21 +132,22 @@ class RelayTests(SynchronousTestCase):
         solo.answer(check)
         self.assertEqual([parse(t.data).use_candidate for t in solo.checks()], [True])
 
-    def test_it_waits_half_a_second_for_a_better_one(self) -> None:
+    def test_it_waits_for_the_second_check_of_a_better_one(self) -> None:
+        """The first one through a NAT that filters is often lost, and opens the way."""
         solo = self._with_direct()
         check = next(t for t in solo.wait(0.06) if t.base == R1)
         solo.answer(check)
-        early = [t for t in solo.wait(0.49) if t.transaction and parse(t.data).use_candidate]
+        early = [t for t in solo.wait(0.99) if t.transaction and parse(t.data).use_candidate]
         self.assertEqual(early, [])
-        late = [t for t in solo.wait(0.02) if t.transaction and parse(t.data).use_candidate]
+        late = [t for t in solo.wait(0.06) if t.transaction and parse(t.data).use_candidate]
         self.assertEqual([t.base for t in late], [R1])
 
     def test_it_waits_three_round_trips_on_a_slow_path(self) -> None:
         solo = self._with_direct()
         check = next(t for t in solo.wait(0.06) if t.base == R1)
-        solo.now = START + 0.05 + 0.4
+        solo.now = START + 0.05 + 1.0
         solo.answer(check)
-        early = [t for t in solo.wait(1.19) if t.transaction and parse(t.data).use_candidate]
+        early = [t for t in solo.wait(2.99) if t.transaction and parse(t.data).use_candidate]
         self.assertEqual(early, [])
         late = [t for t in solo.wait(0.02) if t.transaction and parse(t.data).use_candidate]
         self.assertEqual([t.base for t in late], [R1])

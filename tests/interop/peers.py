@@ -61,7 +61,10 @@ class Peer(ProcessProtocol):
                 message.get(key) == value for key, value in wanted.items()
             )
 
-        waiter: Deferred[Message] = Deferred()
+        def forget(cancelled: Deferred[Message]) -> None:
+            self._waiting = [each for each in self._waiting if each[1] is not cancelled]
+
+        waiter: Deferred[Message] = Deferred(forget)
         for message in self.events:
             if fits(message):
                 self.events.remove(message)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from refreeze.jsep import Description, DescriptionType
-from tests.interop.ours import Ours, local
+from tests.interop.ours import Ours, local, reactor
 from tests.interop.peers import Message, Peer, wrtc_peer
 
 PC = "pc"
@@ -31,9 +31,14 @@ class Call:
         return self.peer.ask(do, pc=PC, **fields)
 
     async def until(self, *states: str) -> None:
-        """Until libwebrtc is in one of these; every change of it is an event."""
+        """Until libwebrtc is in one of these.
+
+        Every change is an event, but what it reads then may still be the old state, and no other
+        event follows: so it is asked again after a while.
+        """
         while (await self.ask("state"))["state"] not in states:
-            await self.peer.seen("state", pc=PC)
+            change = self.peer.seen("state", pc=PC)
+            await change.addTimeout(1.0, reactor, lambda _late, _seconds: {})
 
     async def we_offer(self, *, restart: bool = False) -> None:
         """A whole round, with all candidates in the descriptions."""

@@ -16,6 +16,8 @@ _MALFORMED = (
     f"(stun && _ws.expert.severity >= {_WARNING}) || "
     "(!stun && !icmp && !icmpv6 && (udp.port in {3478, 3479} || udp[12:4] == 21:12:a4:42))"
 )
+_LOOKS_FIRST = ("-o", "udp.try_heuristic_first:TRUE")
+"""A relayed port may be some other protocol's by its number: what it carries tells."""
 
 
 @define(eq=False)
@@ -52,7 +54,7 @@ class Capture:
         """Fields of the packets that match, separated by tabs, a line each."""
         wanted = [word for name in names for word in ("-e", name)]
         return run(
-            *("tshark", "-n", "-r", str(self.file), "-Y", display_filter),
+            *("tshark", "-n", *_LOOKS_FIRST, "-r", str(self.file), "-Y", display_filter),
             *("-T", "fields", *wanted),
         ).splitlines()
 

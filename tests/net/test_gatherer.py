@@ -10,6 +10,7 @@ from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.gathering import GatherSettings, HostGatherer
 from refreeze.net.port import Port
 from refreeze.net.reflexive import FRESH_SECONDS
+from refreeze.net.relaychoice import PATIENCE
 from refreeze.net.servers import ServerProblem, parse_server_url
 from tests.net.fakes import FakePort
 from tests.net.gathering import SERVER, URL, FakeRelay, FakeRelays, Heard, Machine, Watcher
@@ -317,7 +318,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(self.relays.refreshed, 2)
 
     def test_udp_is_preferred_to_tcp_and_tls(self) -> None:
-        tcp = parse_server_url("turn:192.0.2.60?transport=tcp")
+        tcp = parse_server_url("turn:192.0.2.61?transport=tcp")
         relays = FakeRelays(
             [
                 FakeRelay(url, _ports((f"203.0.113.{n}", 5)), settled=True)
@@ -329,6 +330,65 @@ class RelayTests(SynchronousTestCase):
         best_first = sorted(relayed, key=lambda each: -each.priority)
         hosts = [each.address[0] for each in best_first]
         self.assertEqual(hosts, ["203.0.113.2", "203.0.113.1", "203.0.113.0"])
+
+
+class ChoiceTests(SynchronousTestCase):
+    """One server by UDP, TCP and TLS: one relay is offered, the best that works."""
+
+    def setUp(self) -> None:
+        self.machine = Machine()
+        self.heard = Heard()
+        urls = ("turn:t.example", "turn:t.example?transport=tcp", "turns:t.example")
+        self.udp, self.tcp, self.tls = (FakeRelay(parse_server_url(url)) for url in urls)
+        relays = FakeRelays([self.tls, self.udp, self.tcp])
+        self.gatherer = self.machine.gatherer(relays=relays)
+        self.gathering = self.gatherer.gather("u", self.heard)
+
+    def settle(self, relay: FakeRelay, *addresses: Address) -> None:
+        relay.ports, relay.settled = _ports(*addresses), True
+        self.gatherer.relay_settled(relay)
+
+    def test_the_best_ends_the_wait_for_the_others(self) -> None:
+        self.settle(self.udp, RELAYED)
+        self.assertEqual((self.heard.of("relay"), self.heard.ended), ([RELAYED], 1))
+
+    def test_a_lesser_one_waits_a_moment_for_a_better(self) -> None:
+        self.settle(self.tls, RELAYED)
+        self.machine.advance(PATIENCE - 0.05)
+        self.assertEqual(self.heard.of("relay"), [])
+        self.machine.advance(0.1)
+        self.assertEqual((self.heard.of("relay"), self.heard.ended), ([RELAYED], 0))
+
+    def test_a_better_one_that_comes_later_is_offered_too(self) -> None:
+        self.settle(self.tls, RELAYED)
+        self.machine.advance(PATIENCE + 0.05)
+        self.settle(self.udp, ("203.0.113.10", 50001))
+        self.assertEqual(self.heard.of("relay"), [RELAYED, ("203.0.113.10", 50001)])
+        self.assertEqual(self.heard.ended, 1)
+
+    def test_a_better_one_that_failed_is_not_waited_for(self) -> None:
+        self.settle(self.tcp, RELAYED)
+        self.settle(self.udp)
+        self.assertEqual((self.heard.of("relay"), self.heard.ended), ([RELAYED], 1))
+
+    def test_when_the_best_is_lost_the_next_takes_its_place(self) -> None:
+        other = FakeRelay(parse_server_url("turn:other.example"))
+        relays = FakeRelays([self.udp, self.tcp, other])
+        gatherer = self.machine.gatherer(relays=relays, peer="carol")
+        for relay, port in ((self.udp, 1), (self.tcp, 2)):
+            relay.ports, relay.settled = _ports((RELAYED[0], port)), True
+        heard = Heard()
+        gatherer.gather("u", heard)
+        self.machine.advance(PATIENCE + 0.05)
+        self.udp.ports, self.udp.settled = [], False
+        gatherer.relay_lost(self.udp, [(RELAYED[0], 1)], "unanswered")
+        self.assertEqual(heard.of("relay"), [(RELAYED[0], 1), (RELAYED[0], 2)])
+
+    def test_nobody_is_offered_after_the_end_rule_51(self) -> None:
+        self.settle(self.tls, RELAYED)
+        self.gathering.finish()
+        self.machine.advance(1.0)
+        self.assertEqual((self.heard.of("relay"), self.heard.ended), ([], 1))
 
 
 class PolicyTests(SynchronousTestCase):

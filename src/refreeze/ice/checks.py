@@ -141,6 +141,12 @@ class Checks:
         pair.counters.consent_sent += 1
         self._send(pair, now, Purpose.CONSENT)
 
+    @property
+    def rto(self) -> float:
+        """Seconds after which a check that begins now is sent again (RFC 8445 section 14.3)."""
+        settings = self.agent.settings
+        return max(settings.rto, check_rto(settings.ta, self.agent.checklist.active_count()))
+
     def _send(self, pair: Pair, now: float, purpose: Purpose) -> None:
         agent, settings = self.agent, self.agent.settings
         if pair.template is None:
@@ -149,9 +155,7 @@ class Checks:
         # Consent repeats the nomination: whoever lost the one, on either side, gets the other.
         named = pair.nominating or (pair.nominated and agent.role is IceRole.CONTROLLING)
         data = pair.template.encode(transaction, named)
-        rto = settings.rto
-        if purpose is not Purpose.CONSENT:
-            rto = max(rto, check_rto(settings.ta, agent.checklist.active_count()))
+        rto = settings.rto if purpose is Purpose.CONSENT else self.rto
         schedule = _schedule(rto, settings.rc, settings.rm)
         self.attempts.add(
             Attempt(transaction, pair, agent.role, purpose, named, now, data, schedule)

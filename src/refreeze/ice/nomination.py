@@ -1,8 +1,9 @@
 """Which pair is selected: regular nomination by the controlling side (RFC 8445 section 8).
 
 Controlling: a direct pair is nominated as soon as it is valid; a relayed one only when every pair
-of higher priority failed, or it has been valid for max(500 ms, 3 RTT) (DESIGN, Pacing and
-nomination). Controlled: USE-CANDIDATE on a valid pair selects it; on another one it is remembered
+of higher priority failed, or it has been valid for max(1 s, 3 RTT, RTO + 2 RTT) (DESIGN, Pacing
+and nomination): the first check through a NAT that filters is often lost, and opens the way for the
+second. Controlled: USE-CANDIDATE on a valid pair selects it; on another one it is remembered
 until our own check succeeds.
 """
 
@@ -57,7 +58,9 @@ class Nomination:
         better = (p for p in self.agent.checklist.pairs if p.priority > pair.priority)
         if all(p.state is PairState.FAILED for p in better):
             return pair.valid_since
-        return pair.valid_since + max(self.agent.settings.relay_wait, 3 * (pair.rtt or 0.0))
+        rtt = pair.rtt or 0.0
+        again = self.agent.checks.rto + 2 * rtt
+        return pair.valid_since + max(self.agent.settings.relay_wait, 3 * rtt, again)
 
     # Both
 

@@ -82,7 +82,7 @@ class AgentSettings:
     the 15 s after which RFC 8445 section 11 wants a keepalive: the check is the keepalive."""
     consent_expiry: float = _number(30.0, 15.0, 30.0)
     pac: float = _number(39.5, 0.0, 600.0)
-    relay_wait: float = _number(0.5, 0.0, 60.0)
+    relay_wait: float = _number(1.0, 0.0, 60.0)
     liveness: LivenessProfile = PROFILES["default"]
     allow_loopback: bool = False
     max_early_checks: int = _count(32, 0, 1000)

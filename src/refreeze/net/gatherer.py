@@ -28,13 +28,13 @@ from refreeze.net.gathering import (
 from refreeze.net.order import in_order
 from refreeze.net.pool import Lease, SocketPool
 from refreeze.net.reflexive import Question, Reflection, Reflexive
+from refreeze.net.relaychoice import PATIENCE, RANKS, awaited, offered
+from refreeze.net.scheduler import Handle
 from refreeze.net.servers import ServerProblem, ServerUrl
 
 MAX_PROBLEMS: Final = 32
 _SERVERS_A_BASE: Final = 64
 """Local preferences that a base's reflexive candidates have for themselves."""
-_RELAYS: Final = {"udp": 0, "tcp": 1, "tls": 2}
-"""A relay that is reached over UDP comes first: TCP holds datagrams up behind lost ones."""
 _RELAYS_A_TRANSPORT: Final = 256
 
 _Place: TypeAlias = tuple[str, int]
@@ -56,7 +56,9 @@ class _OneGathering:
     _asked_of: dict[Address, int] = field(factory=dict, init=False)
     _mappings: dict[tuple[Address, str], list[Address]] = field(factory=dict, init=False)
     """What each server has said of each base, in its order."""
-    _waits_for: set[Relay] = field(factory=set, init=False)
+    _patience: Handle | None = field(default=None, init=False)
+    """Until when a better relay of a server is waited for."""
+    _patient: bool = field(default=True, init=False)
     _told: set[str] = field(factory=set, init=False)
     _starting: bool = field(default=True, init=False)
     over: bool = field(default=False, init=False)
@@ -66,10 +68,17 @@ class _OneGathering:
         owner = self.owner
         if self.policy != "relay":
             self.look()
-        for relay in owner.relays.relays if owner.relays is not None else ():
+        for relay in owner.all_relays():
             self.relay_settled(relay)
+        if awaited(owner.all_relays()):
+            scheduler = owner.reflexive.scheduler
+            self._patience = scheduler.call_at(scheduler.now() + PATIENCE, self._lose_patience)
         self._starting = False
         self._consider()
+
+    def _lose_patience(self) -> None:
+        self._patient = False
+        self.weigh_relays()
 
     def look(self) -> None:
         """The bases as they are now: those that are new here give candidates (rule 51)."""
@@ -134,22 +143,23 @@ class _OneGathering:
 
     def relay_settled(self, relay: Relay) -> None:
         """Its ports, or why there is none; else it is waited for."""
+        if relay.settled and relay.problem is not None and not relay.ports:
+            self._report(relay.problem)
+        self.weigh_relays()
+
+    def weigh_relays(self) -> None:
+        """Offer the best that there are by now."""
         if self.over:
             return
-        for number, port in enumerate(relay.ports):
-            self._relayed(relay, port.local, number)
-        if relay.settled:
-            self._waits_for.discard(relay)
-            if relay.problem is not None and not relay.ports:
-                self._report(relay.problem)
-            self._consider()
-        else:
-            self._waits_for.add(relay)
+        for relay in offered(self.owner.all_relays(), patient=self._patient):
+            for number, port in enumerate(relay.ports):
+                self._relayed(relay, port.local, number)
+        self._consider()
 
     def _relayed(self, relay: Relay, address: Address, number: int) -> None:
         assert self.owner.relays is not None
         index = self.owner.relays.relays.index(relay) * 2 + number
-        preference = 65535 - _RELAYS[relay.url.transport] * _RELAYS_A_TRANSPORT - index
+        preference = 65535 - RANKS[relay.url.transport] * _RELAYS_A_TRANSPORT - index
         kind = CandidateType.RELAY
         candidate = Candidate(
             type=kind,
@@ -185,7 +195,9 @@ class _OneGathering:
             self.receiver.server_failed(problem)
 
     def _consider(self) -> None:
-        if not self._starting and not self._questions and not self._waits_for:
+        if self.over or self._starting or self._questions:
+            return
+        if not awaited(self.owner.all_relays()):
             self.finish()
 
     def finish(self) -> None:
@@ -200,7 +212,8 @@ class _OneGathering:
         for question in self._questions:
             question.cancel()
         self._questions.clear()
-        self._waits_for.clear()
+        if self._patience is not None:
+            self._patience.remove()
         self.owner.gathering_over(self)
 
 
@@ -256,9 +269,9 @@ class SessionGatherer:
         if self.relays is not None:
             self.relays.refresh()
         # What a restart offers again may be gone for the same reason that it restarts for.
-        for relay in self._relays():
+        for relay in self.all_relays():
             relay.verify()
-        narrow = self.relay_only and any(relay.ports for relay in self._relays())
+        narrow = self.relay_only and any(relay.ports for relay in self.all_relays())
         self.relay_only = False
         policy = "relay" if narrow else self.settings.policy
         gathering = self._gathering = _OneGathering(self, ufrag, receiver, policy)
@@ -276,7 +289,7 @@ class SessionGatherer:
             self.reflexive.doubt(base)
             for url in self.reflecting:
                 self.reflexive.ask(base, url, lambda _: None, lambda _: None)
-        for relay in self._relays():
+        for relay in self.all_relays():
             relay.verify()
 
     def close(self) -> None:
@@ -319,6 +332,8 @@ class SessionGatherer:
 
     def relay_lost(self, relay: Relay, bases: Sequence[Address], reason: str) -> None:
         """Its ports are gone; it tries to come back by itself."""
+        if self._gathering is not None:
+            self._gathering.weigh_relays()
         if self.watcher is not None:
             self.watcher.bases_gone(bases)
 
@@ -346,7 +361,7 @@ class SessionGatherer:
 
         Two sections may have the same URL, with credentials of which one is wrong.
         """
-        relays, reports = list(self._relays()), []
+        relays, reports = list(self.all_relays()), []
         for url in self.servers():
             relay = next((each for each in relays if each.url == url), None)
             if relay is not None:
@@ -387,16 +402,17 @@ class SessionGatherer:
     @property
     def leaving(self) -> list[Address]:
         """Bases of relays that have a successor."""
-        return [base for relay in self._relays() for base in relay.leaving]
+        return [base for relay in self.all_relays() for base in relay.leaving]
 
     def server_of(self, base: Address) -> ServerUrl | None:
         """Whose relayed address *base* is."""
-        for relay in self._relays():
+        for relay in self.all_relays():
             if any(port.local == base for port in relay.ports):
                 return relay.url
         return None
 
-    def _relays(self) -> Sequence[Relay]:
+    def all_relays(self) -> Sequence[Relay]:
+        """Of the session; none without TURN servers."""
         return self.relays.relays if self.relays is not None else ()
 
 
