@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from attrs import Attribute, field, frozen
+from attrs import frozen
+
+from refreeze.bounds import count, number
 
 
 @frozen(kw_only=True)
@@ -45,26 +47,6 @@ PROFILES: Final[Mapping[str, LivenessProfile]] = MappingProxyType(
 )
 
 
-def _between(low: float, high: float) -> object:
-    """An attrs validator: the value is in the closed range, else ValueError."""
-
-    def check(_: object, attribute: Attribute[float], value: float) -> None:
-        if not low <= value <= high:
-            raise ValueError(f"{attribute.name} must be {low:g} to {high:g}, not {value:g}")
-
-    return check
-
-
-def _number(default: float, low: float, high: float) -> float:
-    value: float = field(default=default, validator=_between(low, high))  # type: ignore[call-overload]  # a plain validator
-    return value
-
-
-def _count(default: int, low: int, high: int) -> int:
-    value: int = field(default=default, validator=_between(low, high))  # type: ignore[call-overload]  # a plain validator
-    return value
-
-
 @frozen(kw_only=True)
 class AgentSettings:
     """Times are seconds. RFC 8445 section 14, RFC 7675 section 5.1, RFC 8863 section 4.
@@ -72,25 +54,25 @@ class AgentSettings:
     ValueError for a value outside of its range.
     """
 
-    ta: float = _number(0.05, 0.005, 1.0)
-    rto: float = _number(0.5, 0.5, 10.0)
-    rc: int = _count(7, 1, 16)
-    rm: int = _count(16, 1, 64)
-    max_pairs: int = _count(100, 1, 100)
-    consent_interval: float = _number(5.0, 5.0, 12.5)
+    ta: float = number(0.05, 0.005, 1.0)
+    rto: float = number(0.5, 0.5, 10.0)
+    rc: int = count(7, 1, 16)
+    rm: int = count(16, 1, 64)
+    max_pairs: int = count(100, 1, 100)
+    consent_interval: float = number(5.0, 5.0, 12.5)
     """Mean of the consent interval; never below RFC 7675's 5 s, and with its 20 % never above
     the 15 s after which RFC 8445 section 11 wants a keepalive: the check is the keepalive."""
-    consent_expiry: float = _number(30.0, 15.0, 30.0)
-    pac: float = _number(39.5, 0.0, 600.0)
-    relay_wait: float = _number(1.0, 0.0, 60.0)
+    consent_expiry: float = number(30.0, 15.0, 30.0)
+    pac: float = number(39.5, 0.0, 600.0)
+    relay_wait: float = number(1.0, 0.0, 60.0)
     liveness: LivenessProfile = PROFILES["default"]
     allow_loopback: bool = False
-    max_early_checks: int = _count(32, 0, 1000)
-    max_error_answers: int = _count(10, 0, 1000)
+    max_early_checks: int = count(32, 0, 1000)
+    max_error_answers: int = count(10, 0, 1000)
     """400, 401 and 420 answers of one agent in a second."""
     strict_pacing: bool = False
     """RFC 8445 to the letter: triggered checks and nominations wait for Ta like ordinary ones."""
-    clock_jump: float = _number(2.0, 1.0, 60.0)
+    clock_jump: float = number(2.0, 1.0, 60.0)
     """A timer that is later than this was held up: silence in that time proves nothing (T37)."""
-    rebind_settle: float = _number(3.0, 0.0, 60.0)
+    rebind_settle: float = number(3.0, 0.0, 60.0)
     """Checks from new addresses so soon after the nomination are the peer's last ordinary ones."""

@@ -140,7 +140,7 @@ class Session:
         identity = self.identity
         self._carrier = self.signaling.attach(identity.name, identity.peer, self)
         self.policy.opened(self._now())
-        self._settle()
+        self.settle()
 
     def close(self, reason: str, *, tell: bool = True) -> None:
         """Say bye, and end everything."""
@@ -171,20 +171,16 @@ class Session:
     def handle_timeout(self, now: float) -> None:
         """See :class:`~refreeze.net.scheduler.Timed`."""
         self.policy.handle_timeout(now)
-        self._settle()
+        self.settle()
 
     def granted(self, ticket: int) -> bool:
         """The storm budget lets us go; False when we no longer want to."""
         wanted = self.policy.granted(ticket, self._now())
-        self._settle()
+        self.settle()
         return wanted
 
     def settle(self) -> None:
-        """After a call to :attr:`policy` from outside."""
-        self._settle()
-
-    def _settle(self) -> None:
-        """Do what the policy wants in a task of its own."""
+        """Do what the policy wants in a task of its own: after every call to it, from anywhere."""
         if not self._acting and not self._closed:
             self._acting = True
             self.environment.queue_task(self._act)
@@ -251,7 +247,7 @@ class Session:
         record = self._begin_round(action.cause, ours=True)
         self.policy.round_started(record.id, cause=action.cause, ours=True, now=self._now())
         self._send(self.conversation.make_offer(self._local_sdp()))
-        self._settle()
+        self.settle()
 
     def _local_sdp(self) -> str:
         description = self.connection.localDescription
@@ -271,7 +267,7 @@ class Session:
         record = self.book.end(outcome, detail, self._now())
         if record is not None and not self._closed:
             self.policy.round_ended(record.id, outcome, detail, self._now())
-            self._settle()
+            self.settle()
 
     def _round_over(self, record: RoundRecord) -> None:
         self._tell("round.done", **record.told())
@@ -282,7 +278,7 @@ class Session:
         record = self.book.current
         if record is None or record.id != action.round_id:
             self.policy.round_ended(action.round_id, action.outcome, action.reason, self._now())
-            self._settle()
+            self.settle()
             return
         if record.ours and self.connection.signalingState == "have-local-offer":
             await self.connection.setLocalDescription(_ROLLBACK)
@@ -314,7 +310,7 @@ class Session:
             policy.rebound(now)
         elif isinstance(event, PairChanged) and event.pair is None:
             self._tell("session.pair", pair="none")
-        self._settle()
+        self.settle()
 
     def _state_changed(self, event: OutwardState, now: float) -> None:
         state, record = event.state.value, self.book.current
@@ -354,14 +350,14 @@ class Session:
         """A relay is there (again): a session without a path goes for it at once."""
         change = "minor" if self.state in _GOOD else "major"
         self.policy.network(change, self._now())
-        self._settle()
+        self.settle()
 
     def bases_leaving(self, bases: Sequence[Address]) -> None:
         """A path over one of these restarts while it still carries (T30)."""
         route = self.connection.iceTransport.transport.route
         if route is not None and route.base in bases:
             self.policy.network("major", self._now())
-            self._settle()
+            self.settle()
 
     def bases_gone(self, bases: Sequence[Address]) -> None:
         """Addresses, sockets or relays went away; a path over one of them is lost."""
@@ -372,7 +368,7 @@ class Session:
             transport.base_gone(base)
         if hit:
             self.policy.network("major", self._now())
-        self._settle()
+        self.settle()
 
     # The signaling
 
@@ -382,7 +378,7 @@ class Session:
         why = {} if up or not self.signaling_problem else {"why": self.signaling_problem}
         self._tell("signal.up" if up else "signal.down", **why)
         self.policy.signaling(up, self._now())
-        self._settle()
+        self.settle()
 
     @property
     def signaling_problem(self) -> str:
@@ -393,7 +389,7 @@ class Session:
         """See :class:`~refreeze.signaling.CarrierReceiver`."""
         self.peer_online = online
         self.policy.peer_online(online, self._now())
-        self._settle()
+        self.settle()
 
     def envelope_received(self, envelope: Envelope) -> None:
         """See :class:`~refreeze.signaling.CarrierReceiver`."""
@@ -410,7 +406,7 @@ class Session:
                     self._send(again)
             elif isinstance(outcome, Dropped) and envelope.kind is EnvelopeKind.OFFER:
                 self.policy.offer_dropped("stale")
-        self._settle()
+        self.settle()
 
     def _apply(self, envelope: Envelope) -> None:
         now = self._now()
@@ -474,7 +470,7 @@ class Session:
             return
         self._tell("round.answer", round=record.id)
         self.policy.round_answered(record.id, self._now())
-        self._settle()
+        self.settle()
 
     async def _take_candidate(self, envelope: Envelope) -> None:
         init = envelope.candidate
