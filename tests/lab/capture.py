@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import define, field
@@ -50,11 +51,11 @@ class Capture:
         """How many packets match a filter of tshark's."""
         return len(self.lines(display_filter, "frame.number"))
 
-    def lines(self, display_filter: str, *names: str) -> list[str]:
+    def lines(self, display_filter: str, *names: str, options: Sequence[str] = ()) -> list[str]:
         """Fields of the packets that match, separated by tabs, a line each."""
         wanted = [word for name in names for word in ("-e", name)]
         return run(
-            *("tshark", "-n", *_LOOKS_FIRST, "-r", str(self.file), "-Y", display_filter),
+            *("tshark", "-n", *options, "-r", str(self.file), "-Y", display_filter),
             *("-T", "fields", *wanted),
         ).splitlines()
 
@@ -63,4 +64,4 @@ class Capture:
 
         What it takes for no STUN at all is seen by its port or its magic cookie.
         """
-        return self.lines(_MALFORMED, "frame.number", "_ws.expert.message")
+        return self.lines(_MALFORMED, "frame.number", "_ws.expert.message", options=_LOOKS_FIRST)

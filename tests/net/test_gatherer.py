@@ -384,6 +384,17 @@ class ChoiceTests(SynchronousTestCase):
         gatherer.relay_lost(self.udp, [(RELAYED[0], 1)], "unanswered")
         self.assertEqual(heard.of("relay"), [(RELAYED[0], 1), (RELAYED[0], 2)])
 
+    def test_a_lesser_one_that_comes_after_the_end_is_no_news(self) -> None:
+        """A round that is under way is not superseded for it."""
+        watcher = self.gatherer.watcher = Watcher()
+        self.settle(self.udp, RELAYED)
+        self.settle(self.tcp, ("203.0.113.10", 50001))
+        self.assertEqual((self.heard.ended, watcher.came), (1, 0))
+        self.udp.ports = []
+        self.settle(self.tls, ("203.0.113.10", 50002))
+        self.settle(self.tcp, ("203.0.113.10", 50001))
+        self.assertEqual(watcher.came, 1)
+
     def test_nobody_is_offered_after_the_end_rule_51(self) -> None:
         self.settle(self.tls, RELAYED)
         self.gathering.finish()

@@ -325,10 +325,14 @@ class SessionGatherer:
         watcher = self.watcher
         if relay.leaving and watcher is not None:
             watcher.bases_leaving(relay.leaving)
-        elif self._gathering is None and relay.ports and watcher is not None:
+        elif self._gathering is None and watcher is not None and self._would_offer(relay):
             watcher.paths_came()
         if self._gathering is not None:
             self._gathering.relay_settled(relay)
+
+    def _would_offer(self, relay: Relay) -> bool:
+        """Whether it is more than there was: a lesser way to a server is not."""
+        return relay in offered(self.all_relays(), patient=False)
 
     def relay_lost(self, relay: Relay, bases: Sequence[Address], reason: str) -> None:
         """Its ports are gone; it tries to come back by itself."""
