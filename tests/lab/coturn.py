@@ -126,6 +126,7 @@ class TurnServer:
             ["turnserver", "-c", str(config)], directory / f"{self.name}.out"
         )
         until(lambda: _READY in self.log(), lambda: f"coturn; it said:\n{self.log()}")
+        until(self._has_accounts, "the tables of coturn's accounts")
         self.namespace.nft("flush ruleset")
         if self.secret is not None:
             self.set_secret(self.secret)
@@ -156,9 +157,17 @@ class TurnServer:
         self._change("INSERT INTO turn_secret (realm, value) VALUES (?, ?)", secret)
 
     def _change(self, statement: str, *values: str) -> None:
-        path = self.segment.lab.directory / f"{self.name}.db"
-        with closing(sqlite3.connect(path, timeout=PATIENCE)) as database, database:
+        with closing(self._database()) as database, database:
             database.execute(statement, (REALM, *values))
+
+    def _has_accounts(self) -> bool:
+        """It makes its tables by itself, some time after it listens."""
+        query = "SELECT count(*) FROM sqlite_master WHERE name IN ('turnusers_lt', 'turn_secret')"
+        with closing(self._database()) as database:
+            return bool(database.execute(query).fetchone()[0] == 2)
+
+    def _database(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.segment.lab.directory / f"{self.name}.db", timeout=PATIENCE)
 
     # What it did
 
