@@ -29,6 +29,8 @@ _BEGUN = re.compile(r"session (\d+): new, ")
 _BY = re.compile(r"session (\d+): new, .*username=<([^>]*)>")
 _ENDED = re.compile(r"session (\d+): (?:refreshed, .* lifetime=0\b|closed |delete)")
 _READY = "Total General servers"
+_SCHEMA = Path("/usr/share/coturn/schema.sql")
+"""Of its accounts, as the package has it."""
 
 _CONFIG = """
 realm={realm}
@@ -122,11 +124,11 @@ class TurnServer:
                 log=self._log,
             )
         )
+        self._make_tables()
         self._process = self.namespace.start(
             ["turnserver", "-c", str(config)], directory / f"{self.name}.out"
         )
         until(lambda: _READY in self.log(), lambda: f"coturn; it said:\n{self.log()}")
-        until(self._has_accounts, "the tables of coturn's accounts")
         self.namespace.nft("flush ruleset")
         if self.secret is not None:
             self.set_secret(self.secret)
@@ -160,11 +162,11 @@ class TurnServer:
         with closing(self._database()) as database, database:
             database.execute(statement, (REALM, *values))
 
-    def _has_accounts(self) -> bool:
-        """It makes its tables by itself, some time after it listens."""
-        query = "SELECT count(*) FROM sqlite_master WHERE name IN ('turnusers_lt', 'turn_secret')"
-        with closing(self._database()) as database:
-            return bool(database.execute(query).fetchone()[0] == 2)
+    def _make_tables(self) -> None:
+        """Coturn makes them only when it is the first to open the file, and at its leisure."""
+        with closing(self._database()) as database, database:
+            if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                database.executescript(_SCHEMA.read_text())
 
     def _database(self) -> sqlite3.Connection:
         return sqlite3.connect(self.segment.lab.directory / f"{self.name}.db", timeout=PATIENCE)
