@@ -291,7 +291,6 @@ class CoturnTests(TestCase):
             client.servers["here"] = IceServer(
                 urls=(url,), secret="s3cr3t", ttl=60.0, username="another"
             )
-            await deferLater(reactor, 1.1)
             client.lease.refresh()
             await until(lambda: set(relay.leaving) == set(before))
             self.assertEqual(len(relay.ports), 2)
