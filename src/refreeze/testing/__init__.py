@@ -20,6 +20,7 @@ from refreeze.testing.nat import (
     NatSettings,
 )
 from refreeze.testing.network import Blackhole, FakeNetwork
+from refreeze.testing.openssltime import OpenSslTimeUnavailable, openssl_time
 from refreeze.testing.programs import EchoProgram, LocalProgram
 from refreeze.testing.randomness import SeededRandom
 from refreeze.testing.reactor import HostReactor, VirtualReactor
@@ -60,6 +61,7 @@ __all__ = [
     "Nat",
     "NatSettings",
     "NeverHappened",
+    "OpenSslTimeUnavailable",
     "Outage",
     "SeededRandom",
     "ServerAllocation",
@@ -70,4 +72,5 @@ __all__ = [
     "VirtualClock",
     "VirtualReactor",
     "VirtualWorld",
+    "openssl_time",
 ]

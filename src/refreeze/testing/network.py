@@ -9,6 +9,7 @@ from attrs import define, field
 
 from refreeze.basics import Address, canonical_host
 from refreeze.net.port import Batch
+from refreeze.testing import openssltime
 from refreeze.testing.clock import VirtualClock
 from refreeze.testing.hosts import FakeHost, FakePort, Interface, Realm, is_loopback
 from refreeze.testing.links import INSTANT, Link, LinkSettings
@@ -74,7 +75,8 @@ class Flight:
 class FakeNetwork:
     """I am the world between the hosts: realms, links, NATs, faults, and the log.
 
-    *link* is what every way between two hosts is like, unless :meth:`link` says otherwise.
+    *link* is what every way between two hosts is like, unless :meth:`link` says otherwise. DTLS
+    handshakes go by my clock too, where :mod:`~refreeze.testing.openssltime` can do that.
     """
 
     clock: VirtualClock
@@ -91,6 +93,8 @@ class FakeNetwork:
 
     def __attrs_post_init__(self) -> None:
         self._random = SeededRandom(self.seed).child("network")
+        if openssltime.unavailable() is None:
+            openssltime.follow(self.clock)
 
     # Building
 

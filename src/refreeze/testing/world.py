@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from refreeze.config import DaemonSettings
 from refreeze.service import Daemon, Process
+from refreeze.testing import openssltime
 from refreeze.testing.hosts import FakeHost, FakePortFactory
 from refreeze.testing.links import LinkSettings
 from refreeze.testing.log import DatagramLog
@@ -126,6 +127,7 @@ class VirtualWorld:
         for process in self.processes.values():
             process.scheduler.stop()
         self.reactor.advance(0.0)
+        openssltime.release(self.reactor)
         return self.reactor.getDelayedCalls()
 
 
