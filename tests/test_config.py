@@ -160,7 +160,7 @@ class HostileConfigTests(SynchronousTestCase):
             (f"{BASE}[control]\ntcp = '127.0.0.1:1'\n", "control.cookie: "),
             (f"{BASE}deliver = 'unix:/x'\n", "sessions.b.deliver: "),
             (BASE.replace('connect = "unix:/run/refreeze/hub.sock"', ""), "sessions.b.signaling: "),
-            (BASE.replace('protect = "none"', 'protect = "dtls"'), "sessions.b.protect: "),
+            (BASE.replace('protect = "none"', 'protect = "some"'), "sessions.b.protect: "),
         ):
             error = self.refused(text)
             self.assertTrue(error.startswith(start), error)

@@ -218,8 +218,6 @@ def session_settings(value: Any, where: str) -> SessionSettings:
     table = dict(value)
     names = {attribute.name for attribute in fields(ForwardSettings)}
     forward = {key: table.pop(key) for key in names & table.keys()}
-    if "protect" not in table:
-        raise ConfigError(f'{where}.protect: must be written out; "none" is the only choice yet')
     profile = typed(table.get("liveness", "default"), str, f"{where}.liveness")
     if profile not in PROFILES:
         raise ConfigError(f"{where}.liveness: one of {', '.join(PROFILES)}, not {profile!r}")

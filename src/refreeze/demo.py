@@ -94,7 +94,7 @@ def settings() -> list[DaemonSettings]:
                 control=ControlPlaces(socket=control_socket(name)),
                 addresses=AddressSettings(addresses=("127.0.0.1", "127.0.0.2")),
                 ice=AgentSettings(allow_loopback=True),
-                sessions={"demo": SessionSettings(peer=peer, protect="none", forward=forward)},
+                sessions={"demo": SessionSettings(peer=peer, forward=forward)},
             )
         )
     return daemons

@@ -95,7 +95,7 @@ def _verb(
 
 _SELECT = "ID|all|peer=GLOB|state=STATE"
 _N, _O, _P, _A = Role.NONE, Role.OBSERVER, Role.OPERATOR, Role.ADMIN
-_OPEN = "open NAME peer=PEER protect=none [listen=ADDRESS] [deliver=ADDRESS] [signaling=WAY] ..."
+_OPEN = "open NAME peer=PEER [protect=none] [listen=ADDRESS] [deliver=ADDRESS] [signaling=WAY] ..."
 VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (

@@ -40,6 +40,16 @@ class RTCCertificate:
         )
         return cls(now.astimezone(UTC) + LIFETIME, certificate.public_bytes(Encoding.DER), key)
 
+    @property
+    def x509(self) -> x509.Certificate:
+        """For the TLS library."""
+        return x509.load_der_x509_certificate(self._der)
+
+    @property
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """For the TLS library."""
+        return self._key
+
     def getFingerprints(self) -> list[tuple[str, str]]:
         """(algorithm, colon-separated upper-case hex), as SDP writes them (RFC 8122)."""
         digest = sha256(self._der).hexdigest().upper()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, TypeVar, assert_never
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from refreeze.basics import Randomness
@@ -20,6 +20,7 @@ from refreeze.jsep import (
     AbandonGeneration,
     AddRemoteCandidate,
     Description,
+    DtlsAgreed,
     Effect,
     EndOfRemoteCandidates,
     Fire,
@@ -27,6 +28,7 @@ from refreeze.jsep import (
     IceDropped,
     Negotiator,
     RemoteCredentialsPending,
+    SectionSpec,
     StageGeneration,
     StartGeneration,
 )
@@ -34,10 +36,12 @@ from refreeze.net.gathering import Gatherer
 from refreeze.net.mux import Mux
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer.certificate import RTCCertificate
+from refreeze.peer.dtls import DtlsContext, DtlsEvent, RTCDtlsTransport
 from refreeze.peer.events import EventTarget
 from refreeze.peer.gathering import GenerationGathering
 from refreeze.peer.icetransport import QueueTask, RTCIceTransport
 from refreeze.peer.named import NamedCandidates, ResolveName
+from refreeze.peer.states import connection_state
 
 RTCSessionDescription: TypeAlias = Description
 _Result = TypeVar("_Result")
@@ -54,10 +58,13 @@ class PeerEnvironment:
     queue_task: QueueTask
     settings: AgentSettings
     certificate: RTCCertificate
+    """Whose fingerprints descriptions name where there is no DTLS; WebRTC's need some."""
     gatherer: Gatherer
     """Where candidates come from; :class:`~refreeze.net.HostGatherer` needs no servers."""
     resolve_mdns: ResolveName | None = None
     """Resolves the ``.local`` names of remote candidates; None: they are as if unreachable."""
+    dtls: Callable[[], DtlsContext] | None = None
+    """The identity for the next association; None: payload crosses the network as it is."""
 
 
 def _role_in(effects: Sequence[Effect]) -> IceRole:
@@ -72,6 +79,12 @@ def _role_in(effects: Sequence[Effect]) -> IceRole:
     return IceRole.CONTROLLING
 
 
+def _datagrams(protect: str) -> SectionSpec:
+    """Our section: it says that datagrams, and not SCTP, are the payload, and how protected."""
+    section = SectionSpec()
+    return evolve(section, attributes=(*section.attributes, f"refreeze:{protect}"))
+
+
 @define(eq=False, repr=False)
 class RTCPeerConnection(EventTarget):
     """W3C's object, as far as ICE and offer/answer go."""
@@ -79,10 +92,17 @@ class RTCPeerConnection(EventTarget):
     environment: PeerEnvironment
     watcher: Callable[[TransportEvent], None]
     """Told of every transport event at once, before any task."""
+    dtls_watcher: Callable[[DtlsEvent], None] = lambda event: None
+    """Told of every association that connects, fails or is closed, likewise."""
 
+    connectionState: str = field(default="new", init=False)
     iceConnectionState: str = field(default="new", init=False)
     iceGatheringState: str = field(default="new", init=False)
     iceTransport: RTCIceTransport = field(init=False)
+    dtlsTransport: RTCDtlsTransport | None = field(default=None, init=False)
+    """None: payload crosses the network as it is."""
+    dtlsAgreed: DtlsAgreed | None = field(default=None, init=False)
+    """What the latest answer settled about DTLS."""
     negotiator: Negotiator = field(init=False)
     _remote: NamedCandidates = field(init=False)
     _gathering: GenerationGathering | None = field(default=None, init=False)
@@ -101,12 +121,28 @@ class RTCPeerConnection(EventTarget):
         )
         self.iceTransport.addEventListener("statechange", lambda _: self._show_state())
         self._remote = NamedCandidates(self.iceTransport, env.resolve_mdns)
+        fingerprints: Sequence[tuple[str, str]] = env.certificate.getFingerprints()
+        if env.dtls is not None:
+            self.dtlsTransport = self._make_dtls(env.dtls())
+            fingerprints = self.dtlsTransport.context.fingerprints
         self.negotiator = Negotiator(
             random=env.random,
             queue_task=env.queue_task,
-            fingerprints=env.certificate.getFingerprints(),
+            fingerprints=fingerprints,
+            sections=(_datagrams("none" if env.dtls is None else "dtls"),),
         )
         self.negotiator.on_fire = self._fire
+
+    def _make_dtls(self, context: DtlsContext) -> RTCDtlsTransport:
+        transport = RTCDtlsTransport(
+            iceTransport=self.iceTransport,
+            context=context,
+            scheduler=self.environment.scheduler,
+            queue_task=self.environment.queue_task,
+            watcher=lambda event: self.dtls_watcher(event),
+        )
+        transport.addEventListener("statechange", lambda _: self._show_connection())
+        return transport
 
     # Descriptions
 
@@ -164,6 +200,16 @@ class RTCPeerConnection(EventTarget):
         """Ask for new credentials in the next offer; never throws (rule 1)."""
         self._carry_out(self.negotiator.restart_ice())
 
+    def renewDtls(self) -> None:
+        """The next offer, or the next answer to a restart, begins a new DTLS association.
+
+        It is the current identity's (:attr:`PeerEnvironment.dtls`), and the old association goes
+        on until the new one is there. An offer so made restarts ICE (RFC 8842 section 4).
+        """
+        if self.dtlsTransport is not None and self.environment.dtls is not None:
+            context = self.dtlsTransport.context = self.environment.dtls()
+            self.negotiator.renew_dtls(context.fingerprints)
+
     def close(self) -> None:
         """End everything at once; no event follows (rule 65)."""
         if self._closed:
@@ -173,8 +219,10 @@ class RTCPeerConnection(EventTarget):
         self._remote.close()
         if self._gathering is not None:
             self._gathering.cancel()
+        if self.dtlsTransport is not None:
+            self.dtlsTransport.stop()
         self.iceTransport.close()
-        self.iceConnectionState = "closed"
+        self.iceConnectionState = self.connectionState = "closed"
 
     # Effects
 
@@ -217,6 +265,10 @@ class RTCPeerConnection(EventTarget):
                 pass  # Our answer's effects start the generation; candidates until then wait.
             case IceDropped():
                 pass  # What is in force goes on; the negotiator's next offer restarts (rule 37).
+            case DtlsAgreed():
+                self.dtlsAgreed = effect
+                if self.dtlsTransport is not None:
+                    self.dtlsTransport.agreed(effect)
             case Fire():
                 self._fire(effect.event)
             case _:
@@ -274,6 +326,14 @@ class RTCPeerConnection(EventTarget):
         if not self._closed and self.iceConnectionState != state:
             self.iceConnectionState = state
             self.dispatch("iceconnectionstatechange")
+            self._show_connection()
+
+    def _show_connection(self) -> None:
+        dtls = None if self.dtlsTransport is None else self.dtlsTransport.state
+        state = connection_state(self.iceTransport.state, dtls)
+        if not self._closed and self.connectionState != state:
+            self.connectionState = state
+            self.dispatch("connectionstatechange")
 
     def _fire(self, event: str) -> None:
         if not self._closed:

@@ -16,6 +16,7 @@ from attrs import define, field
 from refreeze.basics import Address, Randomness
 from refreeze.ice import AgentSettings, Candidate, CheckBucket, Credentials, IceRole, IceState
 from refreeze.ice.generation import (
+    CutOver,
     GenerationEnded,
     GenerationStaged,
     OutwardState,
@@ -57,6 +58,8 @@ class RTCIceTransport(EventTarget):
     gatheringState: str = field(default="new", init=False)
     transport: Transport = field(init=False)
     datagrams: DatagramDoor = field(init=False)
+    route_watcher: Callable[[], None] = field(default=lambda: None, init=False)
+    """Told when data takes another pair, and when a pair was nominated."""
     _handle: Handle = field(init=False)
     _closed: bool = field(default=False, init=False)
     _together: int = field(default=0, init=False)
@@ -218,6 +221,9 @@ class RTCIceTransport(EventTarget):
             self.queue_task(lambda state=event.state: self._show(state))  # type: ignore[misc]
         elif isinstance(event, PairChanged):
             self.queue_task(self._show_pair)
+            self.route_watcher()
+        elif isinstance(event, CutOver):
+            self.route_watcher()
 
     def _show(self, state: IceState) -> None:
         if not self._closed and self.state != state.value:

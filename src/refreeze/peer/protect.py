@@ -1,4 +1,4 @@
-"""The stage between ICE and the forward. ``raw`` is its first member: nothing is added.
+"""The stage between ICE and the forward: its members look alike, and ``none`` adds nothing.
 
 Payload that protects itself (WireGuard, QUIC, SRTP) needs no more; anything else can be injected
 into by somebody who forges source addresses, so the configuration has to say it in so many words.
@@ -6,9 +6,18 @@ into by somebody who forges source addresses, so the configuration has to say it
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from attrs import define, field
 
 from refreeze.peer.door import DatagramDoor, DoorCounters, PayloadReceiver, Payloads
+
+
+class Protect(DatagramDoor, Protocol):
+    """A door with a name: ``none`` or ``dtls`` (:class:`~refreeze.peer.RTCDtlsTransport`)."""
+
+    @property
+    def name(self) -> str: ...
 
 
 @define(eq=False, repr=False)

@@ -49,6 +49,7 @@ def details(session: Session, now: float) -> list[Record]:
             "generation": session.conversation.generation,
         },
         _forward(session),
+        _protect(session),
         *_servers(session),
         *_pairs(session),
     ]
@@ -70,18 +71,31 @@ def _watchdog(session: Session, now: float) -> Record:
 
 
 def _forward(session: Session) -> Record:
-    forward, door = session.forward, session.protect
+    forward = session.forward
     return {
         "part": "forward",
         "listen": forward.listen_address,
         "deliver": forward.settings.deliver,
-        "protect": door.name,
-        "max_payload": door.max_payload,
         "accepted": forward.counters.accepted,
         "handed": forward.counters.handed,
         "dropped": sum(forward.counters.dropped_out.values()),
         "received": forward.counters.received,
         "delivered": forward.counters.delivered,
+    }
+
+
+def _protect(session: Session) -> Record:
+    door, dtls = session.protect, session.securing.transport
+    counters = door.counters
+    return {
+        "part": "protect",
+        "name": door.name,
+        "problem": session.securing.problem or None,
+        **({} if dtls is None else dtls.show()),
+        "max_payload": door.max_payload,
+        "too_long": counters.dropped["too-long"],
+        "dropped_out": counters.dropped.total(),
+        "dropped_in": counters.received_dropped.total(),
     }
 
 

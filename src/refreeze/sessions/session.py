@@ -7,14 +7,14 @@ done in a task of its own, so that nothing happens inside somebody else's call.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from refreeze.basics import Address, Randomness, format_address
+from refreeze.basics import Randomness, format_address
 from refreeze.ice.events import ConsentLost, Rebound, Recovered
 from refreeze.ice.generation import (
     CutOver,
@@ -27,15 +27,15 @@ from refreeze.jsep import Description, DescriptionType, JsepError
 from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.scheduler import Handle, Scheduler
 from refreeze.peer import (
-    Event,
     PeerEnvironment,
-    RawProtect,
-    RTCIceCandidateError,
+    Protect,
     RTCPeerConnection,
 )
 from refreeze.sessions.forward import Forward
 from refreeze.sessions.identity import Budget, SessionIdentity
+from refreeze.sessions.paths import Paths
 from refreeze.sessions.rounds import RoundBook, RoundRecord
+from refreeze.sessions.securing import GOOD, Securing
 from refreeze.sessions.trickling import Trickling
 from refreeze.signaling import (
     Apply,
@@ -64,7 +64,6 @@ from refreeze.watchdog import (
 )
 
 _ROLLBACK = Description(DescriptionType.ROLLBACK)
-_GOOD = ("connected", "completed")
 _IN_DOUBT = ("disconnected", "failed")
 
 
@@ -85,16 +84,20 @@ class Session:
     book: RoundBook = field(init=False)
     conversation: Conversation = field(init=False)
     connection: RTCPeerConnection = field(init=False)
-    protect: RawProtect = field(init=False)
+    securing: Securing = field(init=False)
+    state: str = field(default="new", init=False)
+    """iceConnectionState, but ``checking`` until the path is protected (sessions.securing)."""
     counters: Counter[str] = field(factory=Counter, init=False)
     peer_online: bool | None = field(default=None, init=False)
     signaling_up: bool = field(default=False, init=False)
     failed_at: float | None = field(default=None, init=False)
+    _ice: str = field(default="new", init=False)
     _carrier: Carrier | None = field(default=None, init=False)
     _handle: Handle = field(init=False)
     _acting: bool = field(default=False, init=False)
     _closed: bool = field(default=False, init=False)
     _trickling: Trickling = field(init=False)
+    _paths: Paths = field(init=False)
     _work: set[Deferred[None]] = field(factory=set, init=False)
 
     _log: ClassVar[Logger] = Logger()
@@ -113,11 +116,24 @@ class Session:
         self.connection = RTCPeerConnection(self.environment, self._transport_event)
         self._trickling = Trickling(self.conversation, self._send)
         self.connection.addEventListener("icecandidate", self._trickling.gathered)
-        self.connection.addEventListener("icecandidateerror", self._server_failed)
-        self.protect = RawProtect(self.connection.iceTransport.datagrams)
+        self.securing = Securing(
+            connection=self.connection,
+            policy=self.policy,
+            now=self._now,
+            tell=self._tell,
+            changed=self._security_changed,
+        )
         self.protect.on_batch(self.forward.deliver_from_path)
         self.forward.path_send = self.protect.send
-        self.gatherer.watcher = self
+        self._paths = self.gatherer.watcher = Paths(
+            ice=self.connection.iceTransport,
+            policy=self.policy,
+            now=self._now,
+            has_path=lambda: self.state in GOOD,
+            settle=self.settle,
+            tell=self._tell,
+        )
+        self.connection.addEventListener("icecandidateerror", self._paths.server_failed)
         self._handle = self._scheduler.add(self)
 
     @property
@@ -125,9 +141,9 @@ class Session:
         return self.environment.scheduler
 
     @property
-    def state(self) -> str:
-        """iceConnectionState."""
-        return self.connection.iceConnectionState
+    def protect(self) -> Protect:
+        """The stage between ICE and the forward."""
+        return self.securing.protect
 
     def _now(self) -> float:
         return self._scheduler.now()
@@ -241,6 +257,7 @@ class Session:
             await connection.setLocalDescription(_ROLLBACK)
             self.conversation.withdraw_offer()
         self._end_round(RoundOutcome.SUPERSEDED, "newer-round")
+        self.securing.before_exchange()
         offer = await connection.createOffer(iceRestart=True)
         self.gatherer.relay_only = action.relay_only
         await connection.setLocalDescription(offer)
@@ -313,19 +330,34 @@ class Session:
         self.settle()
 
     def _state_changed(self, event: OutwardState, now: float) -> None:
-        state, record = event.state.value, self.book.current
-        fields: dict[str, Any] = {"from": self.state, "to": state}
-        if record is not None:
-            fields |= {"round": record.id, "cause": record.cause.value}
-        elif event.reason:
-            fields["cause"] = event.reason
-        self._tell("session.state", **fields)
+        self._ice = state = event.state.value
+        self._show_state(event.reason)
         self.policy.ice_state(state, now, event.reason or None)
         if state in _IN_DOUBT:
             self.gatherer.warm()
         if state == "failed":
             self.failed_at = now
             self.budget.failed(self)
+
+    def _security_changed(self, reason: str) -> None:
+        if not self._closed:
+            self._show_state(reason)
+            self.settle()
+
+    def _show_state(self, reason: str) -> None:
+        """Tell when the outward state is another now; *reason* may be empty."""
+        before, self.state = self.state, self.securing.outward(self._ice)
+        if self.state == before:
+            return
+        fields: dict[str, Any] = {"from": before, "to": self.state}
+        record = self.book.current
+        if self.securing.problem:
+            fields["cause"] = self.securing.problem
+        elif record is not None:
+            fields |= {"round": record.id, "cause": record.cause.value}
+        elif reason:
+            fields["cause"] = reason
+        self._tell("session.state", **fields)
 
     def _cut_over(self, event: CutOver) -> None:
         pair = event.pair
@@ -342,33 +374,7 @@ class Session:
             self.policy.round_connected(record.id, self._now())
             self._end_round(RoundOutcome.SUCCEEDED, "connected")
         # The successor of a relay may have come while this round was under way.
-        self.bases_leaving(self.gatherer.leaving)
-
-    # What the network brings (net.gatherer.GatherWatcher)
-
-    def paths_came(self) -> None:
-        """A relay is there (again): a session without a path goes for it at once."""
-        change = "minor" if self.state in _GOOD else "major"
-        self.policy.network(change, self._now())
-        self.settle()
-
-    def bases_leaving(self, bases: Sequence[Address]) -> None:
-        """A path over one of these restarts while it still carries (T30)."""
-        route = self.connection.iceTransport.transport.route
-        if route is not None and route.base in bases:
-            self.policy.network("major", self._now())
-            self.settle()
-
-    def bases_gone(self, bases: Sequence[Address]) -> None:
-        """Addresses, sockets or relays went away; a path over one of them is lost."""
-        transport = self.connection.iceTransport
-        route = transport.transport.route
-        hit = route is not None and route.base in bases
-        for base in bases:
-            transport.base_gone(base)
-        if hit:
-            self.policy.network("major", self._now())
-        self.settle()
+        self._paths.bases_leaving(self.gatherer.leaving)
 
     # The signaling
 
@@ -440,11 +446,13 @@ class Session:
         self.policy.offer_received(self._now())
         try:
             offer = Description(DescriptionType.OFFER, envelope.sdp or "")
+            self.securing.before_exchange()
             await self.connection.setRemoteDescription(offer)
             await self.connection.setLocalDescription()
         except JsepError as error:
             self._refused("offer", error)
             return
+        self.securing.exchanged()
         record = self._begin_round(Cause.PEER, ours=False)
         self.policy.round_started(record.id, cause=Cause.PEER, ours=False, now=self._now())
         answer = conversation.make_answer(self._local_sdp(), envelope.id)
@@ -462,6 +470,7 @@ class Session:
         except JsepError as error:
             self._refused("answer", error)
             return
+        self.securing.exchanged()
         if record is None or not record.ours or self.book.current is not record:
             return
         transport = self.connection.iceTransport.transport
@@ -489,11 +498,6 @@ class Session:
     def _refused(self, what: str, error: JsepError) -> None:
         self.counters[f"refused-{what}s"] += 1
         self._tell("signal.refused", what=what, why=str(error))
-
-    def _server_failed(self, event: Event) -> None:
-        error = event.error
-        if isinstance(error, RTCIceCandidateError):
-            self._tell("server.failed", url=error.url, code=error.errorCode, why=error.errorText)
 
     def _send(self, envelope: Envelope) -> None:
         if self._carrier is not None and not self._carrier.send(envelope):

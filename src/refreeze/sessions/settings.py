@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from refreeze.sessions.forward import ForwardSettings
 
-PROTECTIONS = ("none",)
+PROTECTIONS = ("dtls", "none")
 CARRIERS = ("hub", "control")
 
 
@@ -15,7 +15,8 @@ class SessionSettings:
     """Validated on construction: ValueError in one line that begins with the key."""
 
     peer: str
-    protect: str
+    protect: str = "dtls"
+    """``none``: payload that protects itself crosses the network as it is."""
     signaling: str = "hub"
     offerer: str | None = None
     """The daemon whose watchdog offers; default: the smaller name of the two."""
@@ -24,8 +25,6 @@ class SessionSettings:
 
     def __attrs_post_init__(self) -> None:
         if self.protect not in PROTECTIONS:
-            raise ValueError(
-                f'protect: "none" must be written out (there is no other yet), not {self.protect!r}'
-            )
+            raise ValueError(f"protect: one of {', '.join(PROTECTIONS)}, not {self.protect!r}")
         if self.signaling not in CARRIERS:
             raise ValueError(f"signaling: one of {', '.join(CARRIERS)}, not {self.signaling!r}")

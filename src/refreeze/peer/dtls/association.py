@@ -1,0 +1,382 @@
+"""One DTLS association: one handshake, and the records under its keys (RFC 6347).
+
+It has no second handshake in it; the next association is another object. OpenSSL does the
+cryptography on memory, and its retransmission timer is asked, never replaced.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Final
+
+from attrs import define, field
+from OpenSSL import SSL
+
+from refreeze.peer.dtls import problems
+from refreeze.peer.dtls.context import DtlsContext, ExpectedPeer, der_of
+from refreeze.peer.dtls.fingerprints import matches, usable
+from refreeze.peer.dtls.guard import HandshakeGuard
+from refreeze.peer.dtls.problems import DtlsProblem, from_openssl
+from refreeze.peer.dtls.records import (
+    APPLICATION,
+    HEADER,
+    MAX_PLAINTEXT,
+    Record,
+    cut,
+    pack,
+    split,
+)
+
+HANDSHAKE_MTU: Final = 1200
+SMALL_MTU: Final = 548
+"""When flights are lost: what every IPv4 path takes (RFC 791's 576 bytes less the headers)."""
+PATIENCE: Final = 2
+"""So many timeouts without an answer before smaller datagrams are tried."""
+HANDSHAKE_SECONDS: Final = 30.0
+
+_BATCH: Final = 16_000
+"""Bytes of records that OpenSSL is given at once: it reads up to one buffer, and no half record."""
+_READ: Final = 65536
+_EPOCH: Final = b"\x00\x01"
+"""Of all application data: there is no renegotiation."""
+
+
+class AssociationState(StrEnum):
+    """NEW, then CONNECTING; CONNECTED ends in CLOSED by either side, or in FAILED."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+@define(eq=False, repr=False)
+class Association:
+    """After every call the owner takes :meth:`take_transmits` and asks :meth:`next_deadline`.
+
+    *fingerprints* are the peer's as SDP has them, ``sha-256 AB:CD:...``; None when they are not
+    known yet: then nothing is handed up nor sent before :meth:`authenticate`. Nothing that is
+    received raises.
+    """
+
+    context: DtlsContext
+    client: bool = field(kw_only=True)
+    fingerprints: tuple[str, ...] | None = field(
+        kw_only=True, converter=lambda given: None if given is None else tuple(given)
+    )
+    mtu: int = field(default=HANDSHAKE_MTU, kw_only=True)
+    """Of datagrams in the handshake, in bytes."""
+    handshake_seconds: float = field(default=HANDSHAKE_SECONDS, kw_only=True)
+    dropped: Counter[str] = field(factory=Counter, kw_only=True)
+    """What was dropped of whatever came, by reason."""
+    state: AssociationState = field(default=AssociationState.NEW, init=False)
+    problem: DtlsProblem | None = field(default=None, init=False)
+    """Why it is FAILED."""
+    peer_certificate: bytes | None = field(default=None, init=False)
+    """In DER, when it was believed."""
+    protocol: str | None = field(default=None, init=False)
+    cipher: str | None = field(default=None, init=False)
+    srtp_profile: str | None = field(default=None, init=False)
+    overhead: int = field(default=37, init=False)
+    """Bytes that protection adds to a datagram: header, explicit nonce and tag."""
+    timeouts: int = field(default=0, init=False)
+    """How often a flight was sent again because nothing came."""
+    _expected: ExpectedPeer = field(init=False)
+    _connection: SSL.Connection = field(init=False)
+    _guard: HandshakeGuard = field(init=False)
+    _finished: bool = field(default=False, init=False)
+    """OpenSSL's handshake is over; the peer may still have to be believed."""
+    _deadline: float | None = field(default=None, init=False)
+    _timer: float | None = field(default=None, init=False)
+    _unanswered: int = field(default=0, init=False)
+    _flight: list[bytes] = field(factory=list, init=False)
+    _out: list[bytes] = field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._expected = ExpectedPeer(self.fingerprints)
+        self._connection = self.context.connection(self._expected, client=self.client)
+        self._connection.set_ciphertext_mtu(self.mtu)
+        self._guard = HandshakeGuard(self.dropped)
+
+    # Life
+
+    def start(self, now: float) -> None:
+        """A client sends its first flight; a server waits for one."""
+        if self.state is not AssociationState.NEW:
+            return
+        self.state = AssociationState.CONNECTING
+        self._deadline = now + self.handshake_seconds
+        if self.fingerprints is not None and not usable(self.fingerprints):
+            self._fail(DtlsProblem(problems.FINGERPRINT, "no fingerprint of a hash we believe"))
+        else:
+            self._handshake(now)
+
+    def authenticate(self, fingerprints: Iterable[str], now: float) -> list[bytes]:
+        """The peer's description is known now; returns the data that waited for it."""
+        self.fingerprints = self._expected.fingerprints = tuple(fingerprints)
+        if self.state is AssociationState.CONNECTING and not usable(self.fingerprints):
+            self._fail(DtlsProblem(problems.FINGERPRINT, "no fingerprint of a hash we believe"))
+        if self.state is AssociationState.CONNECTING and self._finished:
+            return self._believe(now)
+        return []
+
+    def repeat(self) -> None:
+        """Send the latest flight once more as it was: the path is another one now.
+
+        For the peer it is what was lost, or a duplicate such as networks make.
+        """
+        self._out += self._flight
+
+    def close(self, now: float) -> None:
+        """Say close_notify, if there is somebody to say it to."""
+        if self.state is AssociationState.CONNECTED:
+            self._quietly(self._connection.shutdown)
+            self._out += self._written()
+        if self.state is not AssociationState.FAILED:
+            self._end(AssociationState.CLOSED)
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """The nearer of OpenSSL's timer and the end of our patience."""
+        if self.state is not AssociationState.CONNECTING:
+            return None
+        assert self._deadline is not None
+        return self._deadline if self._timer is None else min(self._timer, self._deadline)
+
+    def handle_timeout(self, now: float) -> None:
+        """Retransmit when OpenSSL thinks so, in smaller datagrams after a while; or give up."""
+        if self.state is not AssociationState.CONNECTING:
+            return
+        assert self._deadline is not None
+        if now >= self._deadline:
+            what = "the handshake did not end" if self._flight else "the peer began no handshake"
+            seconds = f"{self.handshake_seconds:g} s"
+            self._fail(DtlsProblem(problems.TIMEOUT, f"{what} within {seconds}"))
+        elif self._timer is not None and now >= self._timer:
+            if self._unanswered >= PATIENCE:
+                self.mtu = min(self.mtu, SMALL_MTU)
+                self._connection.set_ciphertext_mtu(self.mtu)
+            if self._try(self._connection.DTLSv1_handle_timeout):
+                self.timeouts += 1
+                self._unanswered += 1
+            self._flush(now)
+
+    # In
+
+    def receive(self, datagrams: Sequence[bytes], now: float) -> list[bytes]:
+        """What they held for us, in order. Whatever cannot be used is dropped and counted."""
+        if self.state is AssociationState.CONNECTED:
+            return self._receive_data(datagrams, now)
+        if self.state is not AssociationState.CONNECTING:
+            self.dropped["no-association"] += len(datagrams)
+            return []
+        plain: list[bytes] = []
+        for at, datagram in enumerate(datagrams):
+            if self.state is AssociationState.CONNECTED:
+                return plain + self._receive_data(datagrams[at:], now)
+            self._receive_flight(datagram, now)
+            if self._finished:
+                plain += self._believe(now)
+        return plain
+
+    def _receive_flight(self, datagram: bytes, now: float) -> None:
+        fed = [each for each in self._records(datagram) if self._guard.in_handshake(each, now)]
+        if fed and not self._finished and self.problem is None:
+            self._unanswered = 0
+            self._connection.bio_write(b"".join(each.data for each in fed))
+            self._handshake(now)
+
+    def _records(self, datagram: bytes) -> list[Record]:
+        records, rest = split(datagram)
+        if rest or not datagram:
+            self.dropped["malformed"] += 1
+        return records
+
+    def _receive_data(self, datagrams: Sequence[bytes], now: float) -> list[bytes]:
+        """In batches: one write to OpenSSL, and as many reads as there were records."""
+        plain: list[bytes] = []
+        batch: list[bytes] = []
+        size = 0
+        for datagram in datagrams:
+            length = len(datagram)
+            if (
+                HEADER < length <= _BATCH
+                and datagram[0] == APPLICATION
+                and datagram[3:5] == _EPOCH
+                and datagram[11] << 8 | datagram[12] == length - HEADER
+            ):
+                if size + length > _BATCH:
+                    self._decrypt(batch, plain)
+                    batch, size = [], 0
+                batch.append(datagram)
+                size += length
+            else:
+                self._decrypt(batch, plain)
+                batch, size = [], 0
+                self._receive_other(datagram, plain, now)
+        self._decrypt(batch, plain)
+        return plain
+
+    def _receive_other(self, datagram: bytes, plain: list[bytes], now: float) -> None:
+        """Several records, alerts, a Finished that comes again, or nonsense."""
+        for record in self._records(datagram):
+            if record.type != APPLICATION:
+                if self._guard.when_connected(record, now):
+                    self._feed(record, now)
+            elif record.epoch == 1:
+                self._decrypt([record.data], plain)
+            else:
+                self.dropped["old-epoch"] += 1
+
+    def _feed(self, record: Record, now: float) -> None:
+        if self.state is AssociationState.CONNECTED:
+            self._connection.bio_write(record.data)
+            self._try(lambda: self._connection.recv(_READ))
+            self._flush(now)
+
+    def _decrypt(self, batch: list[bytes], plain: list[bytes]) -> None:
+        if not batch:
+            return
+        before = len(plain)
+        if self.state is AssociationState.CONNECTED:
+            connection = self._connection
+            recv, room = connection.recv, MAX_PLAINTEXT
+            connection.bio_write(batch[0] if len(batch) == 1 else b"".join(batch))
+            try:
+                for _ in batch:
+                    plain.append(recv(room))
+            except SSL.WantReadError:
+                pass  # OpenSSL passes over records that it does not believe, or has seen
+            except SSL.Error as error:
+                self._raised(error)
+        got = len(plain) - before
+        if got < len(batch):
+            self.dropped["undecryptable"] += len(batch) - got
+        if got:
+            self._flight = []  # the peer has our last flight, or it could send nothing
+
+    # Out
+
+    def send(self, payloads: Sequence[bytes]) -> list[bytes]:
+        """A datagram for each; none when the association is not CONNECTED.
+
+        Payloads have 1 to 16384 bytes: others are the caller's to refuse.
+        """
+        if self.state is not AssociationState.CONNECTED:
+            return []
+        connection = self._connection
+        send = connection.send
+        lengths = [len(payload) for payload in payloads]
+        try:
+            for payload in payloads:
+                send(payload)
+            stream = connection.bio_read(sum(lengths) + 64 * len(lengths))
+        except SSL.Error as error:
+            self._raised(error)
+            return []
+        return [stream] if len(lengths) == 1 else cut(stream, lengths, self.overhead)
+
+    def take_transmits(self) -> list[bytes]:
+        """Datagrams of the handshake and alerts, in order."""
+        out, self._out = self._out, []
+        return out
+
+    def export_keying_material(
+        self, label: bytes, length: int, context: bytes | None = None
+    ) -> bytes:
+        """RFC 5705, for what takes its keys from this handshake (RFC 5764); ValueError before it."""
+        if self.state is not AssociationState.CONNECTED:
+            raise ValueError("there are no keys before the association is connected")
+        material: bytes = self._connection.export_keying_material(label, length, context)
+        return material
+
+    # Inside
+
+    def _handshake(self, now: float) -> None:
+        finished = self._try(self._connection.do_handshake, done=True)
+        self._finished = self._finished or (finished and self.problem is None)
+        self._flush(now)
+
+    def _believe(self, now: float) -> list[bytes]:
+        """The handshake is over: is it with whom the description names?"""
+        if self.fingerprints is None or self.state is not AssociationState.CONNECTING:
+            return []
+        connection = self._connection
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        der = None if certificate is None else der_of(certificate)
+        if der is None or not matches(der, self.fingerprints):
+            self._quietly(connection.shutdown)
+            self._fail(_MISMATCH)
+            return []
+        self.peer_certificate = der
+        self.protocol = connection.get_protocol_version_name()
+        self.cipher = connection.get_cipher_name()
+        self.srtp_profile = connection.get_selected_srtp_profile().decode() or None
+        self.overhead = HEADER + 16 + (0 if "CHACHA20" in (self.cipher or "") else 8)
+        self.state = AssociationState.CONNECTED
+        return self._receive_data(self._guard.take_early(), now)
+
+    def _try(self, step: Callable[[], object], *, done: bool = False) -> bool:
+        """Do one step of OpenSSL's; whether it did something. What it raises ends us."""
+        try:
+            result = step()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            self._raised(error)
+            return False
+        return done or bool(result)
+
+    def _quietly(self, step: Callable[[], object]) -> None:
+        """The last words of an association that is over anyway."""
+        try:
+            step()
+        except SSL.Error:
+            self.dropped["unsaid"] += 1
+
+    def _raised(self, error: SSL.Error) -> None:
+        if isinstance(error, SSL.ZeroReturnError):
+            self._quietly(self._connection.shutdown)
+            self._out += self._written()
+            self._end(AssociationState.CLOSED)
+        else:
+            self._fail(_MISMATCH if self._expected.refused else from_openssl(error))
+
+    def _fail(self, problem: DtlsProblem) -> None:
+        self.problem = problem
+        self._out += self._written()
+        self._end(AssociationState.FAILED)
+
+    def _end(self, state: AssociationState) -> None:
+        self.state = state
+        self._timer = self._deadline = None
+        self._flight = []
+        self._guard.early.clear()
+
+    def _flush(self, now: float) -> None:
+        """Take out what OpenSSL wrote, and ask when it wants to be woken."""
+        flight = self._written()
+        if flight:
+            self._flight = flight
+            self._out += flight
+        if self.state is AssociationState.CONNECTING:
+            timeout = self._connection.DTLSv1_get_timeout()
+            self._timer = None if timeout is None else now + timeout
+
+    def _written(self) -> list[bytes]:
+        stream = b""
+        try:
+            while True:
+                stream += self._connection.bio_read(_READ)
+        except SSL.Error:
+            pass  # that was all
+        return pack((record.data for record in split(stream)[0]), self.mtu)
+
+
+_MISMATCH: Final = DtlsProblem(
+    problems.FINGERPRINT, "the peer's certificate is not the one that its description names"
+)
