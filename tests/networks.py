@@ -46,6 +46,7 @@ class Networks:
     gathering: GatherSettings = field(factory=GatherSettings)
     delay: float = 0.02
     """Of every way between two hosts, in seconds."""
+    protect: str = "none"
     world: VirtualWorld = field(init=False)
     hosts: dict[str, FakeHost] = field(factory=dict, init=False)
     nat: dict[str, Nat] = field(factory=dict, init=False)
@@ -77,7 +78,7 @@ class Networks:
         listen = "127.0.0.1:7001" if name == "alice" else "127.0.0.1:7002"
         session = SessionSettings(
             peer="bob" if name == "alice" else "alice",
-            protect="none",
+            protect=self.protect,
             forward=ForwardSettings(listen=listen, deliver=deliver),
         )
         settings = DaemonSettings(

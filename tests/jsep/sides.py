@@ -12,6 +12,7 @@ from refreeze.jsep import (
     AddRemoteCandidate,
     Description,
     DescriptionType,
+    DtlsAgreed,
     Effect,
     EndOfRemoteCandidates,
     Fire,
@@ -36,8 +37,8 @@ def only(effects: Iterable[Effect], kind: type[T]) -> list[T]:
 
 
 def kinds(effects: Iterable[Effect]) -> list[str]:
-    """Their names, for comparing orders."""
-    return [type(effect).__name__ for effect in effects]
+    """Names of those that are about ICE or scripts, for comparing orders."""
+    return [type(effect).__name__ for effect in effects if not isinstance(effect, DtlsAgreed)]
 
 
 def candidate(port: int, ufrag: str | None = None) -> Candidate:

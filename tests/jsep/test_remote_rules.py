@@ -146,8 +146,9 @@ class UnchangedWithoutRestart(SynchronousTestCase):
         one, two = connected()
         changed = replaced(one.offer(), FINGERPRINT, OTHER_FINGERPRINT)
         self.assertRaises(InvalidAccessError, two.take, changed)
-        tls_id = at_session_level(one.offer(), "a=tls-id:" + "t" * 20)
-        self.assertRaises(InvalidAccessError, two.take, tls_id)
+        offer = one.offer()
+        tls_id = offer.sdp.partition("a=tls-id:")[2].partition("\r\n")[0]
+        self.assertRaises(InvalidAccessError, two.take, replaced(offer, tls_id, "t" * 20))
         two.take(replaced(one.offer(restart=True), FINGERPRINT, OTHER_FINGERPRINT))
 
     def test_nor_may_an_answer_change_it_rule_30(self) -> None:

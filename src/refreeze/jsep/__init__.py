@@ -4,6 +4,7 @@ from refreeze.jsep.descriptions import Description, DescriptionType, SectionSpec
 from refreeze.jsep.effects import (
     AbandonGeneration,
     AddRemoteCandidate,
+    DtlsAgreed,
     Effect,
     EndOfRemoteCandidates,
     Fire,
@@ -28,6 +29,7 @@ __all__ = [
     "AddRemoteCandidate",
     "Description",
     "DescriptionType",
+    "DtlsAgreed",
     "Effect",
     "EndOfRemoteCandidates",
     "Fire",

@@ -73,6 +73,21 @@ class IceDropped:
 
 
 @frozen
+class DtlsAgreed:
+    """An answer, or a provisional one, began a new DTLS association (RFC 8842).
+
+    Without this effect the one in force goes on. ``client``: we handshake first. ``fingerprints``: the peer's, any may match (RFC 8122).
+    ``payload``: what the peer says it sends, ``a=refreeze``; None when it is no refreeze.
+    """
+
+    client: bool
+    fingerprints: tuple[str, ...]
+    local_tls_id: str | None
+    remote_tls_id: str | None
+    payload: str | None
+
+
+@frozen
 class Fire:
     """An event for scripts."""
 
@@ -88,5 +103,6 @@ Effect: TypeAlias = (
     | RemoteCredentialsPending
     | ForgetRemote
     | IceDropped
+    | DtlsAgreed
     | Fire
 )

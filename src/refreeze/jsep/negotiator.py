@@ -28,6 +28,7 @@ from refreeze.basics import Randomness
 from refreeze.ice.candidate import Candidate
 from refreeze.ice.credentials import Credentials, new_credentials
 from refreeze.jsep.descriptions import Applied, Description, DescriptionType, SectionSpec
+from refreeze.jsep.dtls import DtlsNegotiation, check_setup
 from refreeze.jsep.effects import (
     AbandonGeneration,
     Effect,
@@ -46,7 +47,7 @@ from refreeze.jsep.errors import (
 from refreeze.jsep.held import HeldDescriptions
 from refreeze.jsep.needs import Needs
 from refreeze.jsep.remote import RemoteCandidates
-from refreeze.jsep.roles import OPPOSITE, answered_setup, ice_controlling
+from refreeze.jsep.roles import ice_controlling
 from refreeze.jsep.sections import check_answer, take, transport_credentials
 from refreeze.jsep.states import Side, SignalingState, after
 from refreeze.jsep.trickle import Gathered, Trickle
@@ -102,11 +103,12 @@ class Negotiator(HeldDescriptions):
     _configuration: bool = field(default=False, init=False)
     """JSEP's needs-ice-restart bit (rule 15); what it was before the pending offer, beside it."""
     _configuration_before: bool = field(default=False, init=False)
-    _dtls_role: str | None = field(default=None, init=False)
+    _dtls: DtlsNegotiation = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         identity = self.random.getrandbits(62) if self.session_id is None else self.session_id
-        self._writer = Writer(identity, self.fingerprints, self.lite)
+        self._writer = Writer(identity, self.lite)
+        self._dtls = DtlsNegotiation(self.random, self.fingerprints)
         self._remote = RemoteCandidates(self.hold_early)
         self.needs = Needs(
             self.queue_task,
@@ -120,18 +122,19 @@ class Negotiator(HeldDescriptions):
         """Rules 6, 8 and 18: new credentials when anything asks for a restart, else the same."""
         if self.signaling_state not in {SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER}:
             raise InvalidStateError(f"no offer can be made in the state {self.signaling_state}")
-        wished = ice_restart or self._configuration or self._ice_lost
+        wished = ice_restart or self._configuration or self._ice_lost or self._dtls.wished
         restart = wished or bool(self.needs.to_replace)
         # A first offer that is only replaced keeps its credentials, and what was gathered.
         basis = self._ours or self._pending_local
         known = None if basis is None or restart else basis.credentials
         ice = self._ice(known or new_credentials(self.random))
         current = self._current_local
+        dtls = self._dtls.to_offer(restart=known is None).lines("actpass")
         if current is None:
-            sdp = self._writer.first_offer(self.sections, ice)
+            sdp = self._writer.first_offer(self.sections, ice, dtls)
         else:
             options = ICE_OPTIONS if known is None else current.parsed.ice_options
-            sdp = self._writer.next_offer(current.parsed, self.sections, ice, options)
+            sdp = self._writer.next_offer(current.parsed, self.sections, ice, dtls, options)
         self._created[_OFFER] = sdp
         return Description(_OFFER, sdp)
 
@@ -149,8 +152,9 @@ class Negotiator(HeldDescriptions):
         basis = self._pending_local or (None if self._restarts(offer) else self._ours)
         known = basis.credentials if basis is not None else None
         ice = self._ice(known or new_credentials(self.random))
-        setup = answered_setup(self._peer, offer, self._dtls_role)
-        sdp = self._writer.answer(offer.parsed, taken, ice, setup)
+        identity = self._dtls.to_answer(offer, self._peer, restart=self._restarts(offer))
+        setup = self._dtls.answer_setup(offer, self._peer)
+        sdp = self._writer.answer(offer.parsed, taken, ice, identity.lines(setup))
         self._created[_ANSWER] = sdp
         return Description(_ANSWER, sdp)
 
@@ -238,11 +242,10 @@ class Negotiator(HeldDescriptions):
                 *self._remote.started(offer),
             ]
             self._started = local, remote
+        effects += self._dtls.agree(applied, offer, answered_by_us=True)
         if applied.type is _PRANSWER:
             self._pending_local = applied
             return effects
-        if applied.section is not None:
-            self._dtls_role = applied.section.setup
         return [*effects, *self._complete(applied, offer)]
 
     # Applying the peer's
@@ -271,6 +274,7 @@ class Negotiator(HeldDescriptions):
         credentials = transport_credentials(parsed, section)
         if section is not None and credentials is None:
             raise InvalidAccessError("the offer has no ICE credentials")
+        check_setup(section)
         offered = [each.offered for each in taken]
         applied = Applied(_OFFER, parsed, section, credentials, offered)
         if credentials is not None:
@@ -347,11 +351,10 @@ class Negotiator(HeldDescriptions):
             self._started = local, remote
         applied.live = True
         effects += self._remote.described(applied)
+        effects += self._dtls.agree(offer, applied, answered_by_us=False)
         if applied.type is _PRANSWER:
             self._pending_remote = applied
             return effects
-        if applied.section is not None:
-            self._dtls_role = OPPOSITE.get(applied.section.setup or "", self._dtls_role)
         return [*effects, *self._complete(offer, applied)]
 
     def _show_trickle(self) -> None:
@@ -377,6 +380,7 @@ class Negotiator(HeldDescriptions):
         if local.credentials is not None and remote.credentials is not None:
             before, self._ours, self._peer = self._peer, local, remote
             self._ice_lost = False
+            self._dtls.completed(local)
             if before is not None and before.ufrag is not None and before.ufrag != remote.ufrag:
                 self._remote.early.pass_by(before.ufrag)
         self.needs.answered(local.credentials)
@@ -449,6 +453,13 @@ class Negotiator(HeldDescriptions):
         known = (self._current_local, self._pending_local)
         self.needs.replace(a.credentials for a in known if a is not None and a.credentials)
         return []
+
+    def renew_dtls(self, fingerprints: Sequence[tuple[str, str]] | None = None) -> None:
+        """The next offer, or the next answer to a restart, begins a new DTLS association.
+
+        *fingerprints*: of another certificate. Such an offer restarts ICE (RFC 8842 section 5.2).
+        """
+        self._dtls.renew(fingerprints)
 
     def configuration_changed(self) -> None:
         """Rule 15: the next offer restarts, if gathering has begun; nothing announces it (14)."""

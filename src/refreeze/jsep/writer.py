@@ -25,15 +25,19 @@ class Writer:
     """I write our descriptions; o= counts them."""
 
     session_id: int
-    fingerprints: Sequence[tuple[str, str]]
     lite: bool = False
     version: int = 0
 
-    def first_offer(self, specs: Sequence[SectionSpec], ice: Sequence[str]) -> str:
-        """An offer when nothing was exchanged yet; *ice* are the tagged section's ICE lines."""
+    def first_offer(
+        self, specs: Sequence[SectionSpec], ice: Sequence[str], dtls: Sequence[str]
+    ) -> str:
+        """An offer when nothing was exchanged yet.
+
+        *ice* are the tagged section's ICE lines, *dtls* every section's.
+        """
         lines = self._session([spec.mid for spec in specs], ICE_OPTIONS)
         for index, spec in enumerate(specs):
-            lines += self._offered(spec, spec.mid, ice if index == 0 else None)
+            lines += self._offered(spec, spec.mid, ice if index == 0 else None, dtls)
         return _text(lines)
 
     def next_offer(
@@ -41,6 +45,7 @@ class Writer:
         current: SessionDescription,
         specs: Sequence[SectionSpec],
         ice: Sequence[str],
+        dtls: Sequence[str],
         options: Sequence[str],
     ) -> str:
         """The media of *current*, our description in force, again.
@@ -52,7 +57,7 @@ class Writer:
         bundled = [mid for mid in mids if mid is not None and mid in current.bundle]
         lines: list[str] = []
         for media in current.media:
-            lines += _repeat(media, "actpass", ice if media is tagged else ())
+            lines += _repeat(media, ice if media is tagged else (), dtls)
         if tagged is None:
             used = {media.mid for media in current.media}
             for index, spec in enumerate(specs):
@@ -60,11 +65,15 @@ class Writer:
                 mid = spec.mid if spec.mid not in used else next(n for n in free if n not in used)
                 used.add(mid)
                 bundled.append(mid)
-                lines += self._offered(spec, mid, ice if index == 0 else None)
+                lines += self._offered(spec, mid, ice if index == 0 else None, dtls)
         return _text([*self._session(bundled, options), *lines])
 
     def answer(
-        self, offer: SessionDescription, taken: Sequence[Taken], ice: Sequence[str], setup: str
+        self,
+        offer: SessionDescription,
+        taken: Sequence[Taken],
+        ice: Sequence[str],
+        dtls: Sequence[str],
     ) -> str:
         """*taken* are accepted, the others rejected with port 0; options as offered (rule 21)."""
         accepted = {id(each.offered): each for each in taken}
@@ -81,31 +90,33 @@ class Writer:
                     *_mid(media),
                 ]
             else:
-                lines += self._accepted(here, setup, ice if here is taken[0] else ())
+                lines += self._accepted(here, ice if here is taken[0] else (), dtls)
         return _text(lines)
 
-    def _accepted(self, taken: Taken, setup: str, ice: Sequence[str]) -> list[str]:
+    def _accepted(self, taken: Taken, ice: Sequence[str], dtls: Sequence[str]) -> list[str]:
         if taken.before is not None:
-            return _repeat(taken.before, setup, ice)
+            return _repeat(taken.before, ice, dtls)
         assert taken.spec is not None
         media = taken.offered
         return [
             f"m={media.kind} 9 {media.protocol} {media.formats}",
             _NOWHERE,
             *ice,
-            *self._dtls(setup),
+            *dtls,
             *_mid(media),
             *(f"a={attribute}" for attribute in taken.spec.attributes),
         ]
 
-    def _offered(self, spec: SectionSpec, mid: str, ice: Sequence[str] | None) -> list[str]:
+    def _offered(
+        self, spec: SectionSpec, mid: str, ice: Sequence[str] | None, dtls: Sequence[str]
+    ) -> list[str]:
         """A section of ours for the first time; without its own ICE it needs the bundle."""
         kind, port, rest = spec.media.split(" ", 2)
         return [
             f"m={kind} {port if ice is not None else 0} {rest}",
             _NOWHERE,
             *(ice or ()),
-            *self._dtls("actpass"),
+            *dtls,
             f"a=mid:{mid}",
             *(["a=bundle-only"] if ice is None else []),
             *(f"a={attribute}" for attribute in spec.attributes),
@@ -122,10 +133,6 @@ class Writer:
             lines.append("a=ice-options:" + " ".join(options))
         return lines
 
-    def _dtls(self, setup: str) -> list[str]:
-        lines = [f"a=fingerprint:{name} {value}" for name, value in self.fingerprints]
-        return [*lines, f"a=setup:{setup}"]
-
 
 def ice_lines(credentials: Credentials, candidates: Sequence[str] = ()) -> list[str]:
     """The ICE attributes of a section; *candidates* are attribute lines."""
@@ -140,8 +147,8 @@ def _mid(media: MediaSection) -> list[str]:
     return [f"a=mid:{media.mid}"] if media.mid is not None else []
 
 
-def _repeat(media: MediaSection, setup: str, ice: Sequence[str]) -> list[str]:
-    """A section's lines with other ICE ones; the DTLS role is offered anew (RFC 8842 5.2).
+def _repeat(media: MediaSection, ice: Sequence[str], dtls: Sequence[str]) -> list[str]:
+    """A section's lines with other ICE and DTLS ones; the role is offered anew (RFC 8842 5.2).
 
     What was bundle-only is bundled by now, and shares the tagged section's port.
     """
@@ -151,12 +158,10 @@ def _repeat(media: MediaSection, setup: str, ice: Sequence[str]) -> list[str]:
         name = attribute_name(line)
         if name and at is None:
             at = len(lines)
-        if name == "setup":
-            lines.append(f"a=setup:{setup}")
-        elif name not in OWNED and name != "bundle-only":
+        if name not in OWNED and name != "bundle-only":
             lines.append(line)
     if media.port == 0 and not media.rejected:
         lines[0] = f"m={media.kind} 9 {media.protocol} {media.formats}"
     at = len(lines) if at is None else at
-    lines[at:at] = ice
+    lines[at:at] = ice if media.rejected else [*ice, *dtls]
     return lines

@@ -102,7 +102,7 @@ class RTCPeerConnection(EventTarget):
     dtlsTransport: RTCDtlsTransport | None = field(default=None, init=False)
     """None: payload crosses the network as it is."""
     dtlsAgreed: DtlsAgreed | None = field(default=None, init=False)
-    """What the latest answer settled about DTLS."""
+    """What the latest answer that began an association said of it."""
     negotiator: Negotiator = field(init=False)
     _remote: NamedCandidates = field(init=False)
     _gathering: GenerationGathering | None = field(default=None, init=False)
@@ -139,10 +139,13 @@ class RTCPeerConnection(EventTarget):
             context=context,
             scheduler=self.environment.scheduler,
             queue_task=self.environment.queue_task,
-            watcher=lambda event: self.dtls_watcher(event),
+            watcher=self._dtls_event,
         )
         transport.addEventListener("statechange", lambda _: self._show_connection())
         return transport
+
+    def _dtls_event(self, event: DtlsEvent) -> None:
+        self.dtls_watcher(event)
 
     # Descriptions
 

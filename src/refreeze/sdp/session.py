@@ -35,6 +35,9 @@ OWNED: Final = frozenset(
         "candidate",
         "remote-candidates",
         "end-of-candidates",
+        "fingerprint",
+        "setup",
+        "tls-id",
     }
 )
 """Attributes of a section that are ours to write; the others pass through (DESIGN rule 7)."""
@@ -158,6 +161,11 @@ class MediaSection(Level):
     def tls_id(self) -> str | None:
         """``a=tls-id``."""
         return self.inherited("tls-id")
+
+    @property
+    def payload(self) -> str | None:
+        """``a=refreeze``, an attribute of our own: datagrams as they are, ``none`` or ``dtls``."""
+        return self.first("refreeze")
 
     def read(self) -> None:
         """Fill credentials and candidates in; SdpError with the line of what is wrong."""

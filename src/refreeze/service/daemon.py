@@ -237,6 +237,7 @@ class Daemon(Service):
                 certificate=process.certificate,
                 gatherer=gatherer,
                 resolve_mdns=self.ground.resolve_mdns,
+                dtls=None if settings.protect == "none" else lambda: process.dtls,
             ),
             signaling=signaling,
             policy=Policy(

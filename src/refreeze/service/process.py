@@ -14,7 +14,7 @@ from refreeze.basics import Randomness
 from refreeze.net.mdnsgroup import LinkOpener
 from refreeze.net.port import PortFactory
 from refreeze.net.scheduler import Scheduler
-from refreeze.peer import RTCCertificate
+from refreeze.peer import DtlsContext, RTCCertificate
 from refreeze.sessions.ways import RouteVia
 
 
@@ -39,12 +39,14 @@ class Process:
     """Opens sockets for multicast DNS; None: there is none of it."""
     scheduler: Scheduler = field(init=False)
     certificate: RTCCertificate = field(init=False)
+    dtls: DtlsContext = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         clock: IReactorTime = self.reactor
         self.scheduler = Scheduler(clock, boottime=self.boottime)
         wall = datetime.fromtimestamp(self.wall(), UTC)
         self.certificate = RTCCertificate.generate(wall)
+        self.dtls = DtlsContext(self.certificate)
 
     def queue_task(self, task: Callable[[], None]) -> None:
         """Run *task* in a turn of its own."""

@@ -84,7 +84,7 @@ class Securing:
         if self.transport is None:
             # A peer that wants DTLS would wait for a handshake that never comes.
             self._refuse(REFUSED if agreed.payload == "dtls" else "")
-        elif agreed.fresh and self.problem and not self.transport.failed:
+        elif self.problem and not self.transport.failed:
             self._refuse("")
 
     def _refuse(self, problem: str) -> None:

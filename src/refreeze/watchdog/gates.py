@@ -23,6 +23,8 @@ class Gates:
     hold_until: float | None = None
     """When the hold ends by itself; None: by an operator only."""
     peer_closed: str | None = None
+    protection: str | None = None
+    """Why DTLS refused, or was refused: no restart of ours heals that."""
     nacks: int = 0
 
     @property
@@ -37,6 +39,8 @@ class Gates:
         """What holds the session, besides what is down."""
         if self.hold_reason is not None:
             return self.hold_reason
+        if self.protection is not None:
+            return self.protection
         if self.peer_closed is not None:
             return self.peer_closed
         if self.peer is False or self.nacked_until is not None:
@@ -49,8 +53,8 @@ class Gates:
         return self.down or self.held
 
     def heard_from_peer(self) -> None:
-        """An offer or a restart-please came: it is there, whatever presence said."""
-        self.nacked_until = self.peer_closed = None
+        """An offer or a restart-please came: it is there, and perhaps another than it was."""
+        self.nacked_until = self.peer_closed = self.protection = None
         if self.peer is False:
             self.peer = None
 

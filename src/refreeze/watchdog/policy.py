@@ -280,6 +280,26 @@ class Policy:
         self._unanswerable(now)
         machine.settle(now)
 
+    def protection_failed(self, reason: str, now: float, *, heals: bool) -> None:
+        """DTLS failed. What was refused holds the session; what only timed out is tried again.
+
+        An offer or a restart-please of the peer ends the hold: it may be another than it was.
+        """
+        machine = self._machine
+        if machine.closed:
+            return
+        if heals:
+            machine.path_failed(now, Cause.DTLS)
+        else:
+            machine.gates.protection = reason
+            machine.note("watchdog.held", reason=reason)
+        machine.settle(now)
+
+    def protection_ok(self, now: float) -> None:
+        """The path is protected."""
+        self._machine.gates.protection = None
+        self._machine.settle(now)
+
     # Operators
 
     def operator_restart(self, now: float, *, force: bool = False) -> Refusal | None:
@@ -340,10 +360,10 @@ class Policy:
         machine.settle(now)
 
     def release(self, now: float) -> None:
-        """End a hold."""
+        """End a hold, an operator's or that of a refused DTLS."""
         gates = self._machine.gates
-        if gates.hold_reason is not None:
-            gates.hold_reason = gates.hold_until = None
+        if gates.hold_reason is not None or gates.protection is not None:
+            gates.hold_reason = gates.hold_until = gates.protection = None
             self._machine.note("watchdog.released")
             self._machine.settle(now)
 

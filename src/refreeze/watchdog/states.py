@@ -33,7 +33,7 @@ def derive(machine: Machine) -> WatchState:
         return WatchState.ROUND
     if not gates.signaling:
         return WatchState.WAITING
-    if not machine.forced and (gates.hold_reason or gates.peer_closed):
+    if not machine.forced and (gates.hold_reason or gates.protection or gates.peer_closed):
         return WatchState.HELD
     if attempt is not None and attempt.stage is Stage.ASK:
         return WatchState.ASKING

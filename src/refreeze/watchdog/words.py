@@ -17,6 +17,7 @@ class Cause(StrEnum):
     OPERATOR = "operator"
     PEER = "peer"
     CLOCK = "clock"
+    DTLS = "dtls"
     INITIAL = "initial"
     PROBE = "probe"
 
@@ -95,6 +96,7 @@ RANK: dict[Cause, int] = {
     Cause.CLOCK: 3,
     Cause.FAILED: 4,
     Cause.CONSENT: 4,
+    Cause.DTLS: 4,
     Cause.INITIAL: 4,
     Cause.PROBE: 4,
 }

@@ -43,6 +43,10 @@ _EPOCH: Final = b"\x00\x01"
 """Of all application data: there is no renegotiation."""
 
 
+def _fingerprints(given: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(given)
+
+
 class AssociationState(StrEnum):
     """NEW, then CONNECTING; CONNECTED ends in CLOSED by either side, or in FAILED."""
 
@@ -64,9 +68,7 @@ class Association:
 
     context: DtlsContext
     client: bool = field(kw_only=True)
-    fingerprints: tuple[str, ...] | None = field(
-        kw_only=True, converter=lambda given: None if given is None else tuple(given)
-    )
+    fingerprints: tuple[str, ...] | None = field(kw_only=True, converter=_fingerprints)
     mtu: int = field(default=HANDSHAKE_MTU, kw_only=True)
     """Of datagrams in the handshake, in bytes."""
     handshake_seconds: float = field(default=HANDSHAKE_SECONDS, kw_only=True)
@@ -176,11 +178,11 @@ class Association:
             return []
         plain: list[bytes] = []
         for at, datagram in enumerate(datagrams):
-            if self.state is AssociationState.CONNECTED:
-                return plain + self._receive_data(datagrams[at:], now)
             self._receive_flight(datagram, now)
             if self._finished:
                 plain += self._believe(now)
+            if self.peer_certificate is not None:
+                return plain + self._receive_data(datagrams[at + 1 :], now)
         return plain
 
     def _receive_flight(self, datagram: bytes, now: float) -> None:
@@ -288,7 +290,7 @@ class Association:
     def export_keying_material(
         self, label: bytes, length: int, context: bytes | None = None
     ) -> bytes:
-        """RFC 5705, for what takes its keys from this handshake (RFC 5764); ValueError before it."""
+        """RFC 5705, for what takes its keys from here (RFC 5764); ValueError before CONNECTED."""
         if self.state is not AssociationState.CONNECTED:
             raise ValueError("there are no keys before the association is connected")
         material: bytes = self._connection.export_keying_material(label, length, context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from attrs import define, field
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from refreeze.peer.certificate import RTCCertificate
@@ -48,10 +49,7 @@ class DtlsContext:
         context.set_min_proto_version(_DTLS_1_2)
         context.set_cipher_list(_SUITES)
         context.set_options(
-            SSL.OP_NO_RENEGOTIATION
-            | SSL.OP_NO_TICKET
-            | SSL.OP_NO_COMPRESSION
-            | SSL.OP_NO_QUERY_MTU
+            SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_QUERY_MTU
         )
         context.set_mode(_RELEASE_BUFFERS)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
@@ -84,7 +82,5 @@ def _verify(
 
 def der_of(certificate: Any) -> bytes:
     """The bytes of a certificate of the ``cryptography`` library."""
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     der: bytes = certificate.public_bytes(Encoding.DER)
     return der

@@ -89,14 +89,12 @@ class RTCDtlsTransport(EventTarget):
         return self.failed or self._closed_by_peer
 
     def agreed(self, parameters: DtlsAgreed) -> None:
-        """An answer was applied: begin what it agreed, or go on with what is there."""
+        """An answer began a new association."""
         if self._stopped:
             return
         if parameters.payload == "none":
             self._agreed = parameters
             self._fail(DtlsProblem(problems.REFUSED, "the peer does not protect its payload"))
-            return
-        if not parameters.fresh:
             return
         self._agreed = parameters
         self.problem, self._closed_by_peer = None, False
