@@ -171,7 +171,7 @@ class ReloadTests(SynchronousTestCase):
         for name, options in (
             ("two", {"peer": "alice", "protect": "none"}),
             ("two", {"peer": "bob", "protect": "none", "offerer": "zed"}),
-            ("two", {"peer": "bob"}),
+            ("two", {"peer": "bob", "protect": "some"}),
             ("t w o", {"peer": "bob", "protect": "none"}),
             ("two", {"peer": "bob", "protect": "none", "listen": taken}),
             ("two", {"peer": "bob", "protect": "none", "flow_idle": "long"}),

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.jsep import (
     Description,
+    DtlsAgreed,
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
@@ -45,13 +46,17 @@ class FirstExchangeTests(SynchronousTestCase):
         self.assertEqual(two.state, "have-remote-offer")
         answer = two.jsep.create_answer()
         ours, theirs = credentials(answer), credentials(offer)
+        *started, agreed, changed = two.did(two.jsep.set_local(answer))
         self.assertEqual(
-            two.did(two.jsep.set_local(answer)),
-            [StageGeneration(ours), StartGeneration(ours.ufrag, theirs, False, False), CHANGE],
+            started,
+            [StageGeneration(ours), StartGeneration(ours.ufrag, theirs, False, False)],
         )
-        self.assertEqual(
-            one.take(answer), [StartGeneration(theirs.ufrag, ours, False, True), CHANGE]
-        )
+        self.assertEqual(changed, CHANGE)
+        self.assertIsInstance(agreed, DtlsAgreed)
+        *started, agreed, changed = one.take(answer)
+        self.assertEqual(started, [StartGeneration(theirs.ufrag, ours, False, True)])
+        self.assertEqual(changed, CHANGE)
+        self.assertIsInstance(agreed, DtlsAgreed)
         self.assertEqual((one.state, two.state), ("stable", "stable"))
         self.assertEqual(one.jsep.current_remote, two.jsep.current_local)
         self.assertIsNone(one.jsep.pending_local)
