@@ -76,7 +76,8 @@ class IceDropped:
 class DtlsAgreed:
     """An answer, or a provisional one, began a new DTLS association (RFC 8842).
 
-    Without this effect the one in force goes on. ``client``: we handshake first. ``fingerprints``: the peer's, any may match (RFC 8122).
+    Without this effect the one in force goes on. ``client``: we handshake first.
+    ``fingerprints``: the peer's, any may match (RFC 8122).
     ``payload``: what the peer says it sends, ``a=refreeze``; None when it is no refreeze.
     """
 
