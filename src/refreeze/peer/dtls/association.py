@@ -187,9 +187,12 @@ class Association:
 
     def _receive_flight(self, datagram: bytes, now: float) -> None:
         fed = [each for each in self._records(datagram) if self._guard.in_handshake(each, now)]
-        if fed and not self._finished and self.problem is None:
-            self._unanswered = 0
-            self._connection.bio_write(b"".join(each.data for each in fed))
+        if not fed or self.problem is not None:
+            return
+        self._connection.bio_write(b"".join(each.data for each in fed))
+        if self._finished:
+            self._read_on(now)  # the peer may not have our last flight
+        else:
             self._handshake(now)
 
     def _records(self, datagram: bytes) -> list[Record]:
@@ -237,8 +240,7 @@ class Association:
     def _feed(self, record: Record, now: float) -> None:
         if self.state is AssociationState.CONNECTED:
             self._connection.bio_write(record.data)
-            self._try(lambda: self._connection.recv(_READ))
-            self._flush(now)
+            self._read_on(now)
 
     def _decrypt(self, batch: list[bytes], plain: list[bytes]) -> None:
         if not batch:
@@ -299,8 +301,16 @@ class Association:
     # Inside
 
     def _handshake(self, now: float) -> None:
-        finished = self._try(self._connection.do_handshake, done=True)
-        self._finished = self._finished or (finished and self.problem is None)
+        if self._try(self._connection.do_handshake, done=True):
+            self._finished = True
+            # A Finished that came more than once is kept by OpenSSL, and answered when it reads.
+            self._read_on(now)
+        elif self._flush(now):
+            self._unanswered = 0  # another flight: what came was of use
+
+    def _read_on(self, now: float) -> None:
+        """Let OpenSSL look at what is no data: data is never among it."""
+        self._try(lambda: self._connection.recv(_READ))
         self._flush(now)
 
     def _believe(self, now: float) -> list[bytes]:
@@ -359,8 +369,8 @@ class Association:
         self._flight = []
         self._guard.early.clear()
 
-    def _flush(self, now: float) -> None:
-        """Take out what OpenSSL wrote, and ask when it wants to be woken."""
+    def _flush(self, now: float) -> bool:
+        """Take out what OpenSSL wrote, if anything, and ask when it wants to be woken."""
         flight = self._written()
         if flight:
             self._flight = flight
@@ -368,6 +378,7 @@ class Association:
         if self.state is AssociationState.CONNECTING:
             timeout = self._connection.DTLSv1_get_timeout()
             self._timer = None if timeout is None else now + timeout
+        return bool(flight)
 
     def _written(self) -> list[bytes]:
         stream = b""
