@@ -25,6 +25,7 @@ from refreeze.reloading import Changes, applied, compare, with_setting
 from refreeze.service.ground import Ground
 from refreeze.service.meeting import Meeting
 from refreeze.service.process import Process
+from refreeze.sessions.certificate import KeptCertificate
 from refreeze.sessions.forward import Forward, ForwardError, parse_place
 from refreeze.sessions.identity import SessionIdentity
 from refreeze.sessions.network import LocalNetwork
@@ -54,6 +55,7 @@ class Daemon(Service):
     supervisor: Supervisor = field(init=False)
     network: LocalNetwork = field(init=False)
     meeting: Meeting = field(init=False)
+    certificate: KeptCertificate = field(init=False)
     control_signaling: ControlSignaling = field(init=False)
     _control: ControlServer | None = field(default=None, init=False)
     _metrics: Any = field(default=None, init=False)
@@ -65,9 +67,14 @@ class Daemon(Service):
 
     def __attrs_post_init__(self) -> None:
         process, settings = self.process, self.settings
-        state = settings.state_dir
-        path = None if state is None else os.path.join(state, "refreeze.db")
-        self.store = Store(path, self._state_lost)
+        self.store = Store(self._state_file("refreeze.db"), self._state_lost)
+        self.certificate = KeptCertificate(
+            path=self._state_file("dtls.pem"),
+            clock=process.reactor,
+            wall=process.wall,
+            emit=self.emit,
+            renewed=self._certificate_renewed,
+        )
         self.ground = Ground(process=process, settings=lambda: self.settings)
         self.meeting = Meeting(process=process, settings=settings, emit=self.emit)
         self.control_signaling = ControlSignaling(
@@ -110,6 +117,10 @@ class Daemon(Service):
         self.ground.mux.on_port_broken(self._port_broken)
         self.ground.mux.on_send_refused(self._send_refused)
 
+    def _state_file(self, name: str) -> str | None:
+        state = self.settings.state_dir
+        return None if state is None else os.path.join(state, name)
+
     def emit(self, topic: str, fields: dict[str, Any]) -> None:
         """Tell every listener; none of them can stop another."""
         for listener in self.listeners:
@@ -124,6 +135,7 @@ class Daemon(Service):
         """Hub, link, sessions, in this order; what cannot listen is raised."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self.meeting.startService()
+        self.certificate.startService()
         self.supervisor.network_up = bool(self.ground.pool.hosts)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
@@ -144,6 +156,7 @@ class Daemon(Service):
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         self.network.stop()
         self.supervisor.stop()
+        self.certificate.stopService()
         stopping: list[Any] = [self.ground.stop()]
         if self._control is not None:
             stopping.append(Deferred.fromCoroutine(self._control.stop()))
@@ -166,6 +179,7 @@ class Daemon(Service):
 
     def _clock_jumped(self, gap: float) -> None:
         self.ground.clock_jumped(gap)
+        self.certificate.look()
         self.supervisor.clock_jumped(gap)
 
     def _port_broken(self, base: Address, reason: str) -> None:
@@ -234,10 +248,10 @@ class Daemon(Service):
                 bucket=self.ground.bucket,
                 queue_task=process.queue_task,
                 settings=ice,
-                certificate=process.certificate,
+                certificate=self.certificate.certificate,
                 gatherer=gatherer,
                 resolve_mdns=self.ground.resolve_mdns,
-                dtls=None if settings.protect == "none" else lambda: process.dtls,
+                dtls=None if settings.protect == "none" else lambda: self.certificate.context,
             ),
             signaling=signaling,
             policy=Policy(
@@ -255,6 +269,10 @@ class Daemon(Service):
         )
         self._running[name] = settings
         return session
+
+    def _certificate_renewed(self) -> None:
+        for session in self.supervisor.sessions.values():
+            session.securing.renew()
 
     def _remember(self, name: str, options: dict[str, str] | None) -> None:
         if options is None:
@@ -401,6 +419,7 @@ class Daemon(Service):
         more: dict[str, Any] = {} if not self.store.problem else {"state": self.store.problem}
         if self.supervisor.draining:
             more["draining"] = True
+        more["dtls_certificate_days"] = round(self.certificate.days_left, 1)
         return more | self.meeting.status()
 
     def _end(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from attrs import define, field
@@ -14,7 +13,6 @@ from refreeze.basics import Randomness
 from refreeze.net.mdnsgroup import LinkOpener
 from refreeze.net.port import PortFactory
 from refreeze.net.scheduler import Scheduler
-from refreeze.peer import DtlsContext, RTCCertificate
 from refreeze.sessions.ways import RouteVia
 
 
@@ -38,15 +36,10 @@ class Process:
     mdns_links: LinkOpener | None = None
     """Opens sockets for multicast DNS; None: there is none of it."""
     scheduler: Scheduler = field(init=False)
-    certificate: RTCCertificate = field(init=False)
-    dtls: DtlsContext = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         clock: IReactorTime = self.reactor
         self.scheduler = Scheduler(clock, boottime=self.boottime)
-        wall = datetime.fromtimestamp(self.wall(), UTC)
-        self.certificate = RTCCertificate.generate(wall)
-        self.dtls = DtlsContext(self.certificate)
 
     def queue_task(self, task: Callable[[], None]) -> None:
         """Run *task* in a turn of its own."""

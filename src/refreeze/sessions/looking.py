@@ -7,6 +7,7 @@ from typing import Any
 from refreeze.basics import format_address
 from refreeze.ice.pair import Pair
 from refreeze.net.gathering import ServerReport
+from refreeze.peer import RTCDtlsTransport
 from refreeze.sessions.session import Session
 
 Record = dict[str, Any]
@@ -92,11 +93,16 @@ def _protect(session: Session) -> Record:
         "name": door.name,
         "problem": session.securing.problem or None,
         **({} if dtls is None else dtls.show()),
+        "certificate_age_days": None if dtls is None else _age(session, dtls),
         "max_payload": door.max_payload,
         "too_long": counters.dropped["too-long"],
         "dropped_out": counters.dropped.total(),
         "dropped_in": counters.received_dropped.total(),
     }
+
+
+def _age(session: Session, dtls: RTCDtlsTransport) -> float:
+    return round((session.wall() - dtls.certificate.made.timestamp()) / 86400, 1)
 
 
 def _servers(session: Session) -> list[Record]:

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from refreeze.jsep import DtlsAgreed
 from refreeze.net.scheduler import Handle, Scheduler
+from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.door import DoorCounters, PayloadReceiver, Payloads
 from refreeze.peer.dtls import problems
 from refreeze.peer.dtls.association import HANDSHAKE_MTU, Association, AssociationState
@@ -69,6 +70,12 @@ class RTCDtlsTransport(EventTarget):
         self.iceTransport.route_watcher = lambda: self.queue_task(self._route_changed)
 
     # W3C
+
+    @property
+    def certificate(self) -> RTCCertificate:
+        """Ours in the association in use, or else in the next one."""
+        usable = self._associations.usable
+        return (self.context if usable is None else usable.context).certificate
 
     def getRemoteCertificates(self) -> list[bytes]:
         """The peer's certificate in DER, once it was believed."""
@@ -135,7 +142,6 @@ class RTCDtlsTransport(EventTarget):
     def show(self) -> dict[str, object]:
         """For operators; no secret is in it."""
         usable = self._associations.usable
-        ours = usable.context if usable is not None else self.context
         certificate = None if usable is None else usable.peer_certificate
         return {
             "state": self.state,
@@ -143,7 +149,7 @@ class RTCDtlsTransport(EventTarget):
             "role": None if usable is None else ("client" if usable.client else "server"),
             "protocol": None if usable is None else usable.protocol,
             "cipher": None if usable is None else usable.cipher,
-            "local_fingerprint": " ".join(ours.fingerprints[0]),
+            "local_fingerprint": " ".join(self.certificate.getFingerprints()[0]),
             "remote_fingerprint": None if certificate is None else fingerprint(certificate),
         }
 
