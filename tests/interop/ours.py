@@ -22,6 +22,9 @@ from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
 from refreeze.net.udp import UdpPortFactory
 from refreeze.peer import (
+    DatagramDoor,
+    DtlsContext,
+    DtlsEvent,
     Event,
     PeerEnvironment,
     RTCCertificate,
@@ -75,6 +78,9 @@ class Ours:
     """One RTCPeerConnection on real sockets; everything that happens can be waited for."""
 
     hosts: Sequence[str] = ("127.0.0.1",)
+    protect: bool = False
+    """Whether payload goes through DTLS."""
+    told: list[DtlsEvent] = field(factory=list, init=False)
     faults: FaultyPortFactory = field(init=False)
     mux: Mux = field(init=False)
     pool: SocketPool = field(init=False)
@@ -93,6 +99,7 @@ class Ours:
         self.mux = Mux(scheduler.now)
         self.pool = SocketPool(self.faults, self.mux, self.hosts)
         lease = self.pool.lease("peer")
+        context = DtlsContext(RTCCertificate.generate(datetime.now(UTC)))
         environment = PeerEnvironment(
             mux=self.mux,
             scheduler=scheduler,
@@ -100,11 +107,13 @@ class Ours:
             bucket=CheckBucket(),
             queue_task=lambda task: reactor.callLater(0, task),
             settings=AgentSettings(allow_loopback=True),
-            certificate=RTCCertificate.generate(datetime.now(UTC)),
+            certificate=context.certificate,
             gatherer=HostGatherer(lambda: lease.bases),
+            dtls=(lambda: context) if self.protect else None,
         )
         self.connection = RTCPeerConnection(environment, self._event)
-        self.connection.iceTransport.datagrams.on_batch(self._data)
+        self.door.on_batch(self._data)
+        self.connection.dtls_watcher = self._dtls_event
         self.connection.addEventListener("icecandidate", self._candidate)
         self.connection.addEventListener("iceconnectionstatechange", self._state)
 
@@ -116,6 +125,11 @@ class Ours:
         self.connection.close()
         self.pool.close()
         self._scheduler.stop()
+
+    @property
+    def door(self) -> DatagramDoor:
+        """Where data leaves and enters."""
+        return self.connection.dtlsTransport or self.connection.iceTransport.datagrams
 
     # Waiting
 
@@ -162,6 +176,10 @@ class Ours:
         self.happened.append(event)
         reactor.callLater(0, self._ask)
 
+    def _dtls_event(self, event: DtlsEvent) -> None:
+        self.told.append(event)
+        reactor.callLater(0, self._ask)
+
     def _data(self, payloads: Sequence[bytes]) -> None:
         self.received += payloads
         self._ask()
@@ -191,7 +209,7 @@ class Ours:
     async def echo(self, data: bytes) -> None:
         """Send, and wait until the peer sent it back."""
         self.received.clear()
-        assert self.connection.iceTransport.datagrams.send([data]) == 1
+        assert self.door.send([data]) == 1
         await self.until(lambda: data in self.received)
 
     # Descriptions

@@ -78,7 +78,7 @@ const commands = {
     return {}
   },
   async state (pc) {
-    return { state: pc.iceConnectionState }
+    return { state: pc.iceConnectionState, connection: pc.connectionState }
   },
   async stats (pc) {
     const found = { pairs: [] }
