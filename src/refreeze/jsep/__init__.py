@@ -19,6 +19,7 @@ from refreeze.jsep.errors import (
     InvalidModificationError,
     InvalidStateError,
     JsepError,
+    NotSupportedError,
     OperationError,
 )
 from refreeze.jsep.negotiator import Negotiator
@@ -40,6 +41,7 @@ __all__ = [
     "InvalidStateError",
     "JsepError",
     "Negotiator",
+    "NotSupportedError",
     "OperationError",
     "RemoteCredentialsPending",
     "SectionSpec",

@@ -28,3 +28,7 @@ class InvalidModificationError(JsepError):
 
 class OperationError(JsepError):
     """It cannot be carried out."""
+
+
+class NotSupportedError(JsepError):
+    """Something that the standard leaves room for, and that is not here."""

@@ -8,6 +8,7 @@ see changes in queued tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TypeAlias, TypeVar, assert_never
 
 from attrs import define, evolve, field, frozen
@@ -35,7 +36,7 @@ from refreeze.jsep import (
 from refreeze.net.gathering import Gatherer
 from refreeze.net.mux import Mux
 from refreeze.net.scheduler import Scheduler
-from refreeze.peer.certificate import RTCCertificate
+from refreeze.peer.certificate import KeygenAlgorithm, RTCCertificate
 from refreeze.peer.dtls import DtlsContext, DtlsEvent, RTCDtlsTransport
 from refreeze.peer.events import EventTarget
 from refreeze.peer.gathering import GenerationGathering
@@ -146,6 +147,13 @@ class RTCPeerConnection(EventTarget):
 
     def _dtls_event(self, event: DtlsEvent) -> None:
         self.dtls_watcher(event)
+
+    @staticmethod
+    def generateCertificate(
+        keygenAlgorithm: KeygenAlgorithm, *, now: datetime
+    ) -> Deferred[RTCCertificate]:
+        """A certificate for a :class:`DtlsContext`; see :meth:`RTCCertificate.generate_for`."""
+        return maybeDeferred(RTCCertificate.generate_for, keygenAlgorithm, now)
 
     # Descriptions
 
