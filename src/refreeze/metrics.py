@@ -20,6 +20,7 @@ from twisted.web.server import Site
 from refreeze.net.mux import Mux
 from refreeze.net.reflexive import Reflexive
 from refreeze.net.relays import RelayPool
+from refreeze.sessions.certificate import KeptCertificate
 from refreeze.sessions.supervisor import Supervisor
 from refreeze.signaling.hub import Hub
 from refreeze.signaling.link import HubLink
@@ -163,12 +164,28 @@ class SignalingCollector(Collector):
             yield GaugeMetricFamily(name, text, value=value)
 
 
-def exposition(supervisor: Supervisor, network: Network, signals: Signals) -> str:
+@define(eq=False, repr=False)
+class ProtectionCollector(Collector):
+    """The certificate that the sessions show their peers."""
+
+    certificate: KeptCertificate
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge."""
+        expires = int(self.certificate.certificate.expires.timestamp())
+        name = "refreeze_dtls_certificate_expires_seconds"
+        yield GaugeMetricFamily(name, "Unix time.", value=expires)
+
+
+def exposition(
+    supervisor: Supervisor, network: Network, signals: Signals, certificate: KeptCertificate
+) -> str:
     """The text that a scrape gets."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(WatchdogCollector(supervisor))
     registry.register(NetworkCollector(network))
     registry.register(SignalingCollector(signals))
+    registry.register(ProtectionCollector(certificate))
     return generate_latest(registry).decode()
 
 

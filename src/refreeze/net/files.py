@@ -1,9 +1,11 @@
-"""Files that the configuration names, read while the daemon runs."""
+"""Files that a daemon reads and writes while it runs."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 
 
 def read_regular(path: str, limit: int) -> bytes:
@@ -11,8 +13,60 @@ def read_regular(path: str, limit: int) -> bytes:
 
     A pipe or a device could have the whole daemon wait for it.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError("not a regular file")
-        return file.read(limit)
+    return _read(path, limit, _regular)
+
+
+def read_private(path: str, limit: int) -> bytes:
+    """At most *limit* bytes of a regular file that nobody but us can read or write; OSError."""
+    return _read(path, limit, _private, os.O_NOFOLLOW)
+
+
+def _read(path: str, limit: int, check: Callable[[os.stat_result], None], more: int = 0) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | more)
+    try:
+        check(os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(descriptor)
+
+
+def _regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("not a regular file")
+
+
+def _private(status: os.stat_result) -> None:
+    _regular(status)
+    if status.st_uid != os.geteuid():
+        raise OSError("another user's")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise OSError("others than its owner may use it")
+
+
+def write_private(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Write the whole file or nothing of it; OSError.
+
+    It is complete before it has its name, has its mode before its content, and is on the disk
+    when this returns, so that a machine that loses its power has the old file or the new one.
+    """
+    temporary = f"{path}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    try:
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

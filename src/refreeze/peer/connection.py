@@ -211,6 +211,12 @@ class RTCPeerConnection(EventTarget):
         """Ask for new credentials in the next offer; never throws (rule 1)."""
         self._carry_out(self.negotiator.restart_ice())
 
+    @property
+    def dtls_outdated(self) -> bool:
+        """Whether our identity in DTLS is another by now than our descriptions name."""
+        dtls, identity = self.dtlsTransport, self.environment.dtls
+        return dtls is not None and identity is not None and identity() is not dtls.context
+
     def renewDtls(self) -> None:
         """The next offer, or the next answer to a restart, begins a new DTLS association.
 

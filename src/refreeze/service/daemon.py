@@ -73,7 +73,6 @@ class Daemon(Service):
             clock=process.reactor,
             wall=process.wall,
             emit=self.emit,
-            renewed=self._certificate_renewed,
         )
         self.ground = Ground(process=process, settings=lambda: self.settings)
         self.meeting = Meeting(process=process, settings=settings, emit=self.emit)
@@ -90,7 +89,9 @@ class Daemon(Service):
             save_epoch=self.store.save_epoch,
             save_round=self.store.save_round,
             describe=self._describe,
-            expose=lambda supervisor: exposition(supervisor, self.ground, self.meeting),
+            expose=lambda supervisor: exposition(
+                supervisor, self.ground, self.meeting, self.certificate
+            ),
             deliver_signal=self._deliver_signal,
             reread=self.reload,
             more_status=self._more_status,
@@ -135,7 +136,6 @@ class Daemon(Service):
         """Hub, link, sessions, in this order; what cannot listen is raised."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self.meeting.startService()
-        self.certificate.startService()
         self.supervisor.network_up = bool(self.ground.pool.hosts)
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
@@ -145,6 +145,7 @@ class Daemon(Service):
             self._control.start()
             if self.store.problem:
                 self._state_lost(self.store.problem)  # again, for those who read events
+        self.certificate.startService()  # it may have news for those who read events
         if self.settings.metrics.listen is not None:
             host, port = parse_place(self.settings.metrics.listen, "metrics.listen")
             self._metrics = self.process.reactor.listenTCP(
@@ -269,10 +270,6 @@ class Daemon(Service):
         )
         self._running[name] = settings
         return session
-
-    def _certificate_renewed(self) -> None:
-        for session in self.supervisor.sessions.values():
-            session.securing.renew()
 
     def _remember(self, name: str, options: dict[str, str] | None) -> None:
         if options is None:
@@ -416,7 +413,8 @@ class Daemon(Service):
 
     def _more_status(self) -> dict[str, Any]:
         """`status` shows what would otherwise stand in the log only."""
-        more: dict[str, Any] = {} if not self.store.problem else {"state": self.store.problem}
+        problem = self.store.problem or self.certificate.problem
+        more: dict[str, Any] = {} if not problem else {"state": problem}
         if self.supervisor.draining:
             more["draining"] = True
         more["dtls_certificate_days"] = round(self.certificate.days_left, 1)

@@ -1,9 +1,13 @@
-"""The certificate that a daemon's sessions show their peers: kept on disk, renewed in time."""
+"""The certificate that a daemon's sessions show their peers: kept on disk, renewed in time.
+
+Peers go by its fingerprint and not by its dates (RFC 8122). The dates are ours, so that a key that
+got out is of no use for long: a third of a certificate's time is left when another takes its place.
+Every session names that one in its next description; what is connected stays as it is.
+"""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -13,45 +17,53 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from refreeze.net.files import read_private, write_private
 from refreeze.peer import DtlsContext, RTCCertificate
-from refreeze.peer.certificate import LIFETIME, CertificateProblem
+from refreeze.peer.certificate import CertificateProblem
 
-MODE: Final = 0o600
-MAX_FILE: Final = 64 * 1024
 LOOK_EVERY: Final = 3600.0
 """Seconds between two looks at the certificate's age."""
 
-RENEWED_AT: Final = LIFETIME / 3
-"""So much of its life is left when another takes its place."""
+ASIDE: Final = ".bad"
+"""Behind the name of a file that is of no use."""
+
+_MAX_FILE: Final = 64 * 1024
 
 
 @define(eq=False, repr=False, slots=False, kw_only=True)
 class KeptCertificate(Service):
-    """I have a certificate at any time: the file's, a new one in the file, or one in memory.
-
-    Peers hear of another by the next restart's description, so a change disturbs nobody.
-    """
+    """I have a certificate at any time: the file's, a new one in the file, or one in memory."""
 
     path: str | None
     """None: in memory only."""
     clock: IReactorTime
     wall: Callable[[], float]
     emit: Callable[[str, dict[str, Any]], None]
-    renewed: Callable[[], None]
-    """Told when :attr:`context` is another."""
     context: DtlsContext = field(init=False)
     """Of the newest certificate; made once for it, shared by all associations."""
     problem: str = field(default="", init=False)
     """Why it is in memory only, in one line."""
+    _untold: list[tuple[str, dict[str, Any]]] = field(factory=list, init=False)
+    """What happened before anybody could be told."""
     _timer: IDelayedCall | None = field(default=None, init=False)
 
     _log: ClassVar[Logger] = Logger()
 
     def __attrs_post_init__(self) -> None:
-        kept = self._read()
-        if kept is None or self._is_old(kept):
-            kept = self._make()
+        try:
+            kept = self._read()
+        except (OSError, CertificateProblem) as error:
+            self._renew(f"{self.path}: {_text(error)}")
+            return
+        if kept is None:
+            self.context = self._make()
+            return
         self.context = DtlsContext(kept)
+        # A clock that is before the certificate may not be set yet; the first look judges it.
+        if self._is_old:
+            self._renew("old")
+
+    # The certificate
 
     @property
     def certificate(self) -> RTCCertificate:
@@ -63,11 +75,28 @@ class KeptCertificate(Service):
         """Until it expires; below 0 when it has."""
         return (self.certificate.expires - self._now()).total_seconds() / 86400
 
+    @property
+    def _is_old(self) -> bool:
+        certificate = self.certificate
+        third = (certificate.expires - certificate.made) / 3
+        return certificate.expires - self._now() < third
+
+    @property
+    def _is_early(self) -> bool:
+        """The clock was wrong when it was made: it would be kept for too long."""
+        return self._now() < self.certificate.not_before
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.wall(), UTC)
+
+    # The service
+
     def startService(self) -> None:
-        """Look at its age from now on."""
+        """Look at its age from now on, and tell what was found before."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        if self.problem:
-            self.emit("state.memory-only", {"why": self.problem})
+        untold, self._untold = self._untold, []
+        for topic, fields in untold:
+            self.emit(topic, fields)
         self._again()
 
     def stopService(self) -> None:
@@ -78,14 +107,13 @@ class KeptCertificate(Service):
             self._timer = None
 
     def look(self) -> bool:
-        """Whether it was old, and has a successor now."""
-        if not self._is_old(self.certificate):
-            return False
-        self.context = DtlsContext(self._make())
-        self._log.info("a new certificate for DTLS; sessions show it at their next restart")
-        self.emit("certificate.renewed", {"days": int(self.days_left)})
-        self.renewed()
-        return True
+        """Whether its time had come, and it has a successor now. The disk gets another chance."""
+        if self._is_old or self._is_early:
+            self._renew("old")
+            return True
+        if self.problem:
+            self._save(self.certificate)
+        return False
 
     def _look(self) -> None:
         self.look()
@@ -94,62 +122,59 @@ class KeptCertificate(Service):
     def _again(self) -> None:
         self._timer = self.clock.callLater(LOOK_EVERY, self._look)
 
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self.wall(), UTC)
+    def _tell(self, topic: str, fields: dict[str, Any]) -> None:
+        if self.running:
+            self.emit(topic, fields)
+        else:
+            self._untold.append((topic, fields))
 
-    def _is_old(self, certificate: RTCCertificate) -> bool:
-        """Also one that a wrong clock made in the future."""
-        now = self._now()
-        return certificate.expires - now < RENEWED_AT or certificate.expires - now > 2 * LIFETIME
+    # Making and keeping
 
-    # The file
+    def _renew(self, why: str) -> None:
+        self.context = self._make()
+        days = int(self.days_left)
+        self._log.info("a new certificate for DTLS, for {days} days: {why}", days=days, why=why)
+        self._tell("certificate.renewed", {"why": why, "days": days})
 
-    def _make(self) -> RTCCertificate:
+    def _make(self) -> DtlsContext:
         made = RTCCertificate.generate(self._now())
-        if self.path is not None:
-            try:
-                _write(self.path, made.to_pem())
-                self.problem = ""
-            except OSError as error:
-                self.problem = f"{self.path}: {error.strerror or error}"
-                self._log.error("the certificate is kept in memory only: {why}", why=self.problem)
-        return made
+        self._save(made)
+        return DtlsContext(made)
+
+    def _save(self, certificate: RTCCertificate) -> None:
+        if self.path is None:
+            return
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            write_private(self.path, certificate.to_pem())
+        except OSError as error:
+            if not self.problem:
+                problem = f"{self.path}: {_text(error)}"
+                self._log.error("the certificate is in memory only: {why}", why=problem)
+                self._tell("state.memory-only", {"why": problem})
+                self.problem = problem
+            return
+        self.problem = ""
 
     def _read(self) -> RTCCertificate | None:
-        """None when there is none of use; a damaged file is replaced, and said so."""
+        """None without a file; CertificateProblem or OSError when it is of no use.
+
+        That one is moved aside for whoever wants to know what happened to it.
+        """
         if self.path is None:
             return None
         try:
-            return RTCCertificate.from_pem(_read(self.path))
+            return RTCCertificate.from_pem(read_private(self.path, _MAX_FILE))
         except FileNotFoundError:
             return None
         except (OSError, CertificateProblem) as error:
-            why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-            self._log.error("{path}: {why}; there will be a new one", path=self.path, why=why)
-            return None
+            self._log.error("{path}: {why}", path=self.path, why=_text(error))
+            try:
+                os.rename(self.path, self.path + ASIDE)
+            except OSError as still:
+                self._log.error("{path}: stays: {why}", path=self.path, why=_text(still))
+            raise
 
 
-def _read(path: str) -> bytes:
-    """The file, if it is ours alone; OSError or CertificateProblem."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise CertificateProblem("is not a file of this user")
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            raise CertificateProblem("others may read it, and so its key is no secret")
-        return file.read(MAX_FILE)
-
-
-def _write(path: str, content: bytes) -> None:
-    """All of it or nothing, readable by nobody else at any time."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    beside = f"{path}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(beside, flags, MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), MODE)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+def _text(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -67,13 +67,14 @@ class Securing:
     # Around the exchange of descriptions
 
     def before_exchange(self) -> None:
-        """Our next description asks for a new association where the old one is of no use."""
-        if self.transport is not None and (self.problem or self.transport.over):
-            self.connection.renewDtls()
+        """Our next description asks for a new association where the old one is of no use.
 
-    def renew(self) -> None:
-        """There is a new certificate: the next restart brings it into use."""
-        if self.transport is not None:
+        There may also be another certificate. It is not shown before: an offer that waits for its
+        answer names the old one, and what that answer begins is shown the one that it names.
+        """
+        if self.transport is None:
+            return
+        if self.problem or self.transport.over or self.connection.dtls_outdated:
             self.connection.renewDtls()
 
     def exchanged(self) -> None:

@@ -13,11 +13,11 @@ import hashlib
 import hmac
 import os
 import stat
-from contextlib import suppress
 
 from attrs import define, field, frozen
 
 from refreeze.basics import Randomness
+from refreeze.net.files import write_private
 
 COOKIE_LENGTH = 32
 NONCE_LENGTH = 32
@@ -113,17 +113,9 @@ def load_cookie(path: str) -> Cookie:
 
 def ensure_cookie(path: str, random: Randomness) -> Cookie:
     """The cookie at *path*, made (mode 0640) when there is none. For the listening side."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    temporary = f"{path}.new"
     try:
         if not os.path.lexists(path):
-            # Complete before it has its name: a reader never sees half a cookie.
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
-            with os.fdopen(os.open(temporary, flags, COOKIE_MODE), "wb") as file:
-                os.fchmod(file.fileno(), COOKIE_MODE)
-                file.write(random.randbytes(COOKIE_LENGTH))
-            os.rename(temporary, path)
+            write_private(path, random.randbytes(COOKIE_LENGTH), COOKIE_MODE)
     except OSError as error:
         raise CookieError(f"{path}: {error.strerror}") from None
     return load_cookie(path)
