@@ -10,7 +10,8 @@ from typing import Any
 from attrs import fields
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.config import ConfigError, ControlPlaces, HubSettings, MetricsSettings, load
+from refreeze.config import ConfigError, HubSettings, MetricsSettings, load
+from refreeze.control.settings import ControlPlaces
 from refreeze.ice import AgentSettings
 from refreeze.net.gathering import GatherSettings
 from refreeze.net.interfaces import AddressSettings
@@ -62,7 +63,7 @@ class ConfigErrorTests(SynchronousTestCase):
         with open(example) as file:
             lines = [line.removeprefix("# ") for line in file if not line.startswith("# W")]
         text = "".join(line for line in lines if "=" in line or line.startswith("["))
-        text = text.replace('"192.0.2.10"', '"127.0.0.1"')
+        text = text.replace('"192.0.2.10"', '"127.0.0.1"').replace('tls = "*:7812"', "")
         self.assertEqual(load(self.write(text)).sessions["bob"].offerer, "alice")
 
     def test_the_example_file_has_every_key_and_its_default(self) -> None:

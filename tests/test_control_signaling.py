@@ -9,7 +9,8 @@ from twisted.internet.protocol import ClientFactory
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.config import ControlPlaces, DaemonSettings
+from refreeze.config import DaemonSettings
+from refreeze.control.settings import ControlPlaces
 from refreeze.service import Daemon
 from refreeze.testing import EchoProgram, LocalProgram, VirtualWorld
 

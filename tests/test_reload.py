@@ -7,7 +7,8 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.config import ConfigError, ControlPlaces, DaemonSettings, HubSettings
+from refreeze.config import ConfigError, DaemonSettings, HubSettings
+from refreeze.control.settings import ControlPlaces
 from refreeze.ice import AgentSettings
 from refreeze.service import Daemon
 from refreeze.sessions.forward import ForwardSettings

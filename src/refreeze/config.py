@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from attrs import NOTHING, field, fields, frozen
 
-from refreeze.control.access import Access, access_by_names
+from refreeze.control.settings import ControlPlaces
 from refreeze.ice import PROFILES, AgentSettings
 from refreeze.names import is_name
 from refreeze.net.gathering import GatherSettings
@@ -22,9 +22,8 @@ from refreeze.net.interfaces import AddressSettings
 from refreeze.net.servers import IceServer
 from refreeze.sessions.forward import ForwardSettings, parse_place
 from refreeze.sessions.settings import SessionSettings
-from refreeze.signaling.certificates import CertificateError
+from refreeze.signaling.certificates import CertificateError, CertificateFiles, check_server
 from refreeze.signaling.certificates import load as load_certificates
-from refreeze.signaling.places import check_hub_endpoint
 from refreeze.signaling.settings import HubSettings
 from refreeze.watchdog import PolicySettings, StormSettings
 
@@ -43,43 +42,6 @@ class ConfigError(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
-
-
-def _place(description: str, key: str) -> None:
-    """ValueError names *key* when *description* is no place."""
-    try:
-        check_hub_endpoint(description)
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
-
-
-@frozen(kw_only=True)
-class ControlPlaces:
-    """``socket``: the path of the UNIX socket; ``tcp``: a loopback address, with a cookie.
-
-    ``users`` and ``groups``: the roles of names or numbers; ``others``: of everybody else who
-    can open the socket.
-    """
-
-    socket: str | None = None
-    tcp: str | None = None
-    cookie: str | None = None
-    users: dict[str, str] = field(factory=dict)
-    groups: dict[str, str] = field(factory=dict)
-    others: str = "observer"
-
-    def __attrs_post_init__(self) -> None:
-        if self.socket is not None:
-            _place(f"unix:{self.socket}", "socket")
-        if self.tcp is not None:
-            _place(f"tcp:{self.tcp}", "tcp")
-            if self.cookie is None:
-                raise ValueError("cookie: control.tcp needs a cookie file")
-        self.access()
-
-    def access(self) -> Access:
-        """Who has which role; ValueError for a name that this machine does not know."""
-        return access_by_names(self.users, self.groups, self.others)
 
 
 @frozen(kw_only=True)
@@ -114,6 +76,11 @@ class DaemonSettings:
     storm: StormSettings = field(factory=StormSettings)
     sessions: dict[str, SessionSettings] = field(factory=dict)
 
+    @property
+    def control_files(self) -> CertificateFiles | None:
+        """What the control port on TLS shows: its own files, or else the hub's."""
+        return None if self.control.tls is None else self.control.files or self.hub.files
+
 
 def load(path: str) -> DaemonSettings:
     """The settings in the file at *path*; ConfigError for anything that is wrong with it."""
@@ -129,13 +96,19 @@ def load(path: str) -> DaemonSettings:
         if settings.hub.files is not None:
             material = load_certificates(settings.hub.files)
             settings.hub.check_certificates(settings.name, material)
-        return settings
     except CertificateError as error:
         raise ConfigError(f"{path}: hub: {error}") from None
     except (ValueError, ConfigError) as error:  # so are those of TOML and of UTF-8
         raise ConfigError(f"{path}: {error}") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
+    try:
+        files = settings.control_files
+        if files is not None:
+            check_server(files, load_certificates(files))
+    except CertificateError as error:
+        raise ConfigError(f"{path}: control: {error}") from None
+    return settings
 
 
 def parse(table: Mapping[str, Any]) -> DaemonSettings:
@@ -174,6 +147,8 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
         storm=build(StormSettings, _table(table, "storm"), "storm"),
         sessions=sessions,
     )
+    if settings.control.tls is not None and settings.control_files is None:
+        raise ConfigError("control.certificate: control.tls needs a certificate, its key and a ca")
     for key, session in sessions.items():
         check_session(settings, key, session, f"sessions.{key}")
     _refuse_shared_listen(sessions)

@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
-from refreeze.config import ControlPlaces, DaemonSettings
+from refreeze.config import DaemonSettings
+from refreeze.control.settings import ControlPlaces
 from refreeze.ice import AgentSettings
 from refreeze.net.interfaces import AddressSettings
 from refreeze.sessions.forward import ForwardSettings

@@ -123,10 +123,10 @@ class RequestTests(SynchronousTestCase):
             self.client.ask("hello 1 name=tool", 'restart s-4f reason="x y"', "ping", "close zz")
         asked = [log for log in logs if "outcome" in log]
         self.assertEqual(
-            [(log["uid"], log["name"], log["verb"], log["keys"], log["outcome"]) for log in asked],
+            [(log["who"], log["name"], log["verb"], log["keys"], log["outcome"]) for log in asked],
             [
-                (os.getuid(), "tool", "restart", 'reason="x y"', "done"),
-                (os.getuid(), "tool", "close", "", "no-such-session"),
+                (f"uid {os.getuid()}", "tool", "restart", 'reason="x y"', "done"),
+                (f"uid {os.getuid()}", "tool", "close", "", "no-such-session"),
             ],
         )
 

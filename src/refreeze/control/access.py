@@ -1,4 +1,4 @@
-"""Who has which role: by the kernel's word on a UNIX socket, by the cookie on loopback TCP."""
+"""Who has which role: by the kernel's word, by the cookie on loopback, by a certificate on TLS."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ class Access:
 
     Whoever else can open the socket observes: the socket's mode and its directory are the lock.
     *cookie*: the role of a TCP client. Members of the cookie file's group can read it, so it is
-    no more than what that group has on the UNIX socket, unless set.
+    no more than what that group has on the UNIX socket, unless set. *certificates*: roles of
+    names in certificates, instead of what those say; ``none`` shuts somebody out.
     """
 
     uids: Mapping[int, Role] = field(factory=dict)
     gids: Mapping[int, Role] = field(factory=_own_group)
     others: Role = Role.OBSERVER
     cookie: Role = Role.OPERATOR
+    certificates: Mapping[str, Role] = field(factory=dict)
     own_uid: int = field(factory=os.getuid)
 
     def role(self, uid: int, groups: Iterable[int]) -> Role:
@@ -61,8 +63,17 @@ class Access:
         roles += [self.gids.get(group, Role.NONE) for group in groups]
         return max(roles)
 
+    def certified(self, word: str, name: str) -> Role:
+        """The role of *name*, whose certificate says *word*."""
+        return self.certificates.get(name, _role(word, "certificate"))
 
-def access_by_names(users: Mapping[str, str], groups: Mapping[str, str], others: str) -> Access:
+
+def access_by_names(
+    users: Mapping[str, str],
+    groups: Mapping[str, str],
+    others: str,
+    certificates: Mapping[str, str],
+) -> Access:
     """Access from names or numbers of users and groups; ValueError begins with the key.
 
     The daemon's own group operates unless *groups* says otherwise.
@@ -71,6 +82,7 @@ def access_by_names(users: Mapping[str, str], groups: Mapping[str, str], others:
         uids=_roles(users, "users", lambda name: pwd.getpwnam(name).pw_uid),
         gids=_own_group() | _roles(groups, "groups", lambda name: grp.getgrnam(name).gr_gid),
         others=_role(others, "others"),
+        certificates={name: _role(word, "certificates") for name, word in certificates.items()},
     )
 
 

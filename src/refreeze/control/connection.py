@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,6 +23,7 @@ from zope.interface import implementer
 
 from refreeze.control import grammar
 from refreeze.control.access import Role, peer_groups
+from refreeze.control.certified import holder_of
 from refreeze.control.codes import CommandError
 from refreeze.control.commands import Reply, whole
 from refreeze.control.events import LoggedEvent, topic_matches
@@ -28,6 +33,7 @@ from refreeze.control.outbox import Outbox
 from refreeze.control.verbs import find
 from refreeze.signaling.cookie import CookieError, CookieServer
 from refreeze.signaling.peercred import peer_credentials
+from refreeze.signaling.verification import verification_of
 
 if TYPE_CHECKING:
     from refreeze.control.server import ControlServer
@@ -46,19 +52,23 @@ PRIVATE_TOPIC = "signal"
 """Its events hold ICE passwords: only operators get it, and only who names it."""
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 @define(eq=False, repr=False, slots=False)
 class ControlConnection(Protocol):
     """I answer in the order of the requests, and never put an event inside an answer.
 
-    *handshake*: what a TCP client must go through; None where the kernel tells who it is.
+    *handshake*: what a client on loopback TCP must go through; *host*: where one on TLS comes
+    from, whose certificate tells who it is. With neither, the kernel tells.
     """
 
     server: ControlServer
     handshake: CookieServer | None = None
+    host: str | None = None
     role: Role = field(default=Role.NONE, init=False)
     uid: int | None = field(default=None, init=False)
     name: str = field(default="", init=False)
+    holder: str = field(default="", init=False)
+    """Whose certificate it is, on TLS."""
     as_json: bool = field(default=False, init=False)
     closing: bool = field(default=False, init=False)
     _outbox: Outbox = field(init=False)
@@ -87,6 +97,9 @@ class ControlConnection(Protocol):
         """Who is it? Then greet."""
         self._outbox = Outbox(self._stream, self._tell_missed)
         self._stream.registerProducer(self._outbox, True)
+        if self.host is not None:
+            self._deadline = self.server.clock.callLater(AUTH_SECONDS, self._too_slow)
+            return
         credentials = None if self.handshake is not None else peer_credentials(self._stream)
         if credentials is not None:
             self.uid = credentials.uid
@@ -101,11 +114,37 @@ class ControlConnection(Protocol):
                 self._deadline = self.server.clock.callLater(AUTH_SECONDS, self._auth_late)
             self._greet()
 
+    def handshakeCompleted(self) -> None:
+        """TLS is there, and the certificate good: see IHandshakeListener."""
+        self._cancel_timers()
+        word, self.holder = holder_of(self.transport)
+        self.server.let_in(self)
+        self.role = self.server.access.certified(word, self.holder)
+        if self.role is Role.NONE:
+            self._log.warn("control: {who} is shut out by the configuration", who=self.who)
+            self.bye("not-permitted")
+        elif not self.server.admit(self):
+            self.bye("too-many")
+        else:
+            self._greet()
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self._stream.abortConnection()
+
+    @property
+    def who(self) -> str:
+        """For people: who asks."""
+        if self.host is not None:
+            return f"certificate {self.holder} from {self.host}"
+        return f"uid {'-' if self.uid is None else self.uid}"
+
     def _greet(self) -> None:
+        known = "peercred" if self.handshake is None else "cookie"
         fields = {
             "server": self.server.commands.version,
             "role": self.role.word,
-            "auth": "peercred" if self.handshake is None else "cookie",
+            "auth": known if self.host is None else "tls",
         }
         self._write(grammar.format_notice(f"refreeze {PROTOCOL}", fields))
 
@@ -114,6 +153,10 @@ class ControlConnection(Protocol):
         self.closing = True
         self._cancel_timers()
         self._buffer.clear()
+        if self.host is not None and not self.holder:
+            verification = verification_of(self.transport)
+            why = reason.getErrorMessage() if verification is None else verification.lost(reason)
+            self.server.turned_away(self, why)
         self.server.gone(self)
 
     def readConnectionLost(self) -> None:
@@ -263,8 +306,8 @@ class ControlConnection(Protocol):
         """What was asked, by whom; an envelope holds a password and is left out."""
         words = ["..."] if request.verb == "signal" else map(grammar.format_value, request.words)
         self._log.info(
-            "control: uid {uid} ({name}) asked {verb} {words} {keys}: {outcome}",
-            uid="-" if self.uid is None else self.uid,
+            "control: {who} ({name}) asked {verb} {words} {keys}: {outcome}",
+            who=self.who,
             name=grammar.format_value(self.name or None),
             verb=request.verb,
             words=" ".join(words),
@@ -383,7 +426,7 @@ class ControlConnection(Protocol):
         if self.closing:
             return
         if not self._outbox.write(text.encode()):
-            self._log.info("control: a client reads too slowly (uid {uid})", uid=self.uid)
+            self._log.info("control: a client reads too slowly ({who})", who=self.who)
             self._outbox.give_up(grammar.format_notice("bye", {"reason": "slow"}).encode())
             self._close()
 

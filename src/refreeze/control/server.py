@@ -14,17 +14,32 @@ from twisted.python.failure import Failure
 
 from refreeze.basics import Randomness
 from refreeze.control.access import Access, Role
+from refreeze.control.certified import control_endpoint
 from refreeze.control.commands import Commands
 from refreeze.control.connection import ControlConnection
 from refreeze.control.events import EventLog, LoggedEvent
 from refreeze.control.grammar import Request
 from refreeze.control.verbs import VERBS
 from refreeze.net.inherited import adopt_unix_listener
+from refreeze.net.ratelog import RateLimitedLog
 from refreeze.signaling.cookie import Cookie, CookieServer, ensure_cookie
-from refreeze.signaling.places import HubPlace, UnixPlace, check_hub_endpoint, server_endpoint
+from refreeze.signaling.door import Door
+from refreeze.signaling.places import (
+    HubPlace,
+    TlsPlace,
+    UnixPlace,
+    check_hub_endpoint,
+    server_endpoint,
+)
+from refreeze.signaling.tls import TlsIdentity
 
 MAX_CONNECTIONS = 32
 """One of them is kept for uid 0."""
+
+MAX_STRANGERS = 64
+"""On TLS, before the handshake is over; they take none of the places above."""
+
+MAX_STRANGERS_PER_ORIGIN = 8
 
 PURPOSE = "control"
 """The control port's label in the cookie handshake."""
@@ -44,10 +59,22 @@ class _ControlFactory(Factory):
 
 
 @define(eq=False, repr=False)
-class ControlServer:
-    """Listens on a UNIX socket (*path*), on loopback TCP (*tcp*, HOST:PORT), or on both.
+class _TlsFactory(Factory):
+    """Makes the connections of the place with certificates; turns away who comes too often."""
 
-    TCP needs *cookie_file* (made when there is none) and *random*.
+    server: ControlServer
+
+    noisy = False
+
+    def buildProtocol(self, addr: IAddress | None) -> ControlConnection | None:
+        return self.server.stranger(str(getattr(addr, "host", "")))
+
+
+@define(eq=False, repr=False)
+class ControlServer:
+    """Listens on a UNIX socket (*path*), on loopback TCP (*tcp*), and on TLS (*tls*).
+
+    TCP needs *cookie_file* (made when there is none) and *random*, TLS its *identity*.
     """
 
     reactor: Any
@@ -60,15 +87,21 @@ class ControlServer:
     random: Randomness | None = field(default=None, kw_only=True)
     inherited: socket.socket | None = field(default=None, kw_only=True)
     """Listens at *path* already: the service manager opened it."""
+    tls: str | None = field(default=None, kw_only=True)
+    identity: TlsIdentity | None = field(default=None, kw_only=True)
     _connections: set[ControlConnection] = field(factory=set, init=False)
     _ports: list[IListeningPort] = field(factory=list, init=False)
     _stopping: list[Deferred[None]] = field(factory=list, init=False)
     _errors: int = field(default=0, init=False)
+    _door: Door = field(init=False)
+    _ratelog: RateLimitedLog = field(init=False)
 
     _log: ClassVar[Logger] = Logger()
 
     def __attrs_post_init__(self) -> None:
         self.commands.announce = self.events.emit
+        self._door = Door(MAX_STRANGERS, MAX_STRANGERS_PER_ORIGIN)
+        self._ratelog = RateLimitedLog(self._log, limit=20, now=self.clock.seconds)
 
     @property
     def clock(self) -> IReactorTime:
@@ -96,6 +129,8 @@ class ControlServer:
         try:
             for place, cookie in places:
                 self._listen(place, cookie)
+            if self.tls is not None:
+                self._listen_on_tls(self.tls)
         except Exception:
             self._close_ports()
             raise
@@ -111,8 +146,19 @@ class ControlServer:
             factory = _ControlFactory(self, cookie)
             self._ports.append(adopt_unix_listener(self.reactor, self.inherited, factory))
             return
+        self._wait_for(server_endpoint(self.reactor, place).listen(_ControlFactory(self, cookie)))
+
+    def _listen_on_tls(self, where: str) -> None:
+        place = check_hub_endpoint(f"tls:{where}")
+        if not isinstance(place, TlsPlace) or self.identity is None:
+            raise ValueError("the control port on TLS needs a certificate, its key and a CA")
+        self._wait_for(
+            control_endpoint(self.reactor, place, self.identity).listen(_TlsFactory(self))
+        )
+
+    def _wait_for(self, listening: Deferred[IListeningPort]) -> None:
+        """It fires at once, or has failed."""
         problems: list[Failure] = []
-        listening = server_endpoint(self.reactor, place).listen(_ControlFactory(self, cookie))
         listening.addCallbacks(self._ports.append, problems.append)
         if problems:
             problems[0].raiseException()
@@ -138,6 +184,26 @@ class ControlServer:
             return ControlConnection(self)
         assert self.random is not None  # the cookie was loaded with it
         return ControlConnection(self, CookieServer(cookie, PURPOSE, self.random))
+
+    def stranger(self, host: str) -> ControlConnection | None:
+        """One whose handshake is still to come; None when there are too many from there."""
+        if not self._door.admits(host, self.clock.seconds()):
+            self._ratelog.warn("control: {host}: too many connections", host=host)
+            return None
+        self._door.came(host)
+        return ControlConnection(self, host=host)
+
+    def let_in(self, connection: ControlConnection) -> None:
+        """Its certificate is good."""
+        assert connection.host is not None
+        self._door.passed(connection.host)
+
+    def turned_away(self, connection: ControlConnection, why: str) -> None:
+        """It came to nothing before TLS was there."""
+        host = connection.host
+        assert host is not None
+        self._door.wasted(host, self.clock.seconds())
+        self._ratelog.warn("control: {host} is not let in: {why}", host=host, why=why)
 
     def admit(self, connection: ControlConnection) -> bool:
         """Whether there is room; the last place is root's."""

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from refreeze.names import name_uri
+from refreeze.names import control_uri, name_uri
 
 EARLIER: Final = timedelta(days=1)
 """A certificate is valid from before its making: clocks of other machines may be behind."""
@@ -59,17 +59,24 @@ def make_authority(now: datetime, days: int = CA_DAYS) -> Issued:
 
 
 def issue(
-    authority: Issued, name: str, hosts: Sequence[str], now: datetime, days: int = DAYS
+    authority: Issued,
+    name: str,
+    hosts: Sequence[str],
+    now: datetime,
+    days: int = DAYS,
+    role: str | None = None,
 ) -> Issued:
     """A certificate for the daemon *name*; with *hosts* (names, addresses), for a hub there too.
 
+    With a *role*, for somebody called *name* who drives daemons by their control ports, instead.
     It does not outlive its CA.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
     if hosts:
         purposes.append(ExtendedKeyUsageOID.SERVER_AUTH)
-    names = [x509.UniformResourceIdentifier(name_uri(name)), *map(_host, hosts)]
+    uri = name_uri(name) if role is None else control_uri(name, role)
+    names = [x509.UniformResourceIdentifier(uri), *map(_host, hosts)]
     issuer = authority.certificate
     end = min(now + timedelta(days=days), issuer.not_valid_after_utc)
     builder = (

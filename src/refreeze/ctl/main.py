@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from refreeze.ctl.client import DONE, LATE, UNREACHABLE, USAGE, Client
 from refreeze.ctl.options import USAGE as USAGE_TEXT
 from refreeze.ctl.options import Options, UsageError, parse
+from refreeze.ctl.places import Certificates
 from refreeze.ctl.wire import ConnectError, Connection, ReplyTimeout, WireError
 
 
@@ -44,7 +45,11 @@ def _main(arguments: Sequence[str]) -> int:
 
         return pki.run(words[1:], as_json=options.json, quiet=options.quiet)
     connection = Connection(
-        options.where(), options.timeout, trace=options.verbose, cookie=options.cookie
+        options.where(),
+        options.timeout,
+        trace=options.verbose,
+        cookie=options.cookie,
+        certificates=Certificates(options.cert, options.key, options.ca, options.server_name),
     )
     try:
         client = Client(connection, options)

@@ -49,8 +49,13 @@ OWN = ("wait", "top")
 FLAGS = frozenset({"force", "snapshot"})
 USAGE = """\
 usage: refreezectl [options] VERB [WORD | --KEY VALUE | KEY=VALUE ...]
-  --socket WHERE  the control socket's path, or tcp:HOST:PORT (or REFREEZE_SOCKET)
+  --connect WHERE the control socket's path, tcp:HOST:PORT or tls:HOST:PORT; --socket is
+                  the same (or REFREEZE_SOCKET)
   --cookie FILE   the cookie that TCP wants (or REFREEZE_COOKIE)
+  --cert FILE     the certificate that TLS wants (or REFREEZE_CERT)
+  --key FILE      its key (or REFREEZE_KEY; default: NAME.key beside NAME.crt)
+  --ca FILE       who made the daemon's certificate (or REFREEZE_CA; default: ca.crt beside it)
+  --server-name N whom that must be for, when not for HOST
   --timeout S     seconds for an answer (30)
   --json          one JSON object a line
   -q, --quiet     only errors and the exit code
@@ -58,7 +63,7 @@ usage: refreezectl [options] VERB [WORD | --KEY VALUE | KEY=VALUE ...]
   --read-only     refuse verbs that change anything
   -h, --help      this; `refreezectl help` asks the daemon for its verbs
 verbs of its own:  wait ID STATE [--timeout S]     top [--every S]
-without a daemon:  pki init | issue NAME [--host HOST] | show    a CA for a hub on TLS
+without a daemon:  pki init | issue NAME [--host HOST | --role ROLE] | show    a CA for TLS
 A verb may be shortened. Without one: a prompt on a terminal, else a script on standard input.
 exit: 0 done, 1 refused, 2 usage, 3 cannot connect, 4 timeout, 5 some of many failed
 """
@@ -79,6 +84,17 @@ _SWITCHES = {
     "--help": "help",
 }
 
+_PLACES = {
+    "socket": "socket",
+    "connect": "socket",
+    "cookie": "cookie",
+    "cert": "cert",
+    "key": "key",
+    "ca": "ca",
+    "server-name": "server_name",
+}
+"""Options that say where, and what is shown there."""
+
 
 class UsageError(Exception):
     """Wrong words on the command line."""
@@ -90,6 +106,10 @@ class Options:
     def __init__(self) -> None:
         self.socket = os.environ.get("REFREEZE_SOCKET", "")
         self.cookie = os.environ.get("REFREEZE_COOKIE", "")
+        self.cert = os.environ.get("REFREEZE_CERT", "")
+        self.key = os.environ.get("REFREEZE_KEY", "")
+        self.ca = os.environ.get("REFREEZE_CA", "")
+        self.server_name = ""
         self.timeout = 30.0
         self.json = False
         self.quiet = False
@@ -133,8 +153,8 @@ def parse(arguments: Sequence[str], options: Options) -> list[str]:
 def _option(options: Options, words: list[str], key: str, value: str) -> None:
     if key == "timeout":
         options.timeout = seconds(value, "--timeout")
-    elif key in ("socket", "cookie"):
-        setattr(options, key, value)
+    elif key in _PLACES:
+        setattr(options, _PLACES[key], value)
     else:
         words.append(f"{key}={value}")
 

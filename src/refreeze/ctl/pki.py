@@ -28,14 +28,14 @@ from refreeze.ctl import output
 from refreeze.ctl.authority import CA_DAYS, DAYS, Issued, issue, make_authority, read_issued
 from refreeze.ctl.client import DONE, REFUSED
 from refreeze.ctl.options import UsageError
-from refreeze.names import is_name, name_of_uri
+from refreeze.names import ROLES, control_of_uri, is_name, name_of_uri
 
 DIRECTORY: Final = "/etc/refreeze/pki"
 USER: Final = "refreeze"
 """Whom etc/systemd/refreeze.service runs the daemon as."""
 USAGE: Final = (
-    "pki init [DIR] [--days N]   pki issue NAME [--host HOST ...] [--days N] [--dir DIR] [--force]"
-    "   pki show [DIR | FILE]"
+    "pki init [DIR] [--days N]   pki issue NAME [--host HOST ... | --role ROLE] [--days N]"
+    " [--dir DIR] [--force]   pki show [DIR | FILE]"
 )
 MAX_FILE: Final = 1024 * 1024
 MAX_DAYS: Final = 36500
@@ -54,6 +54,7 @@ class Request:
     action: str
     subjects: list[str] = field(factory=list)
     hosts: list[str] = field(factory=list)
+    role: str | None = None
     days: int | None = None
     directory: str | None = None
     force: bool = False
@@ -91,10 +92,14 @@ def read(words: Sequence[str]) -> Request:
             request.days = _days(value)
         elif key == "host" and request.action == "issue":
             request.hosts.append(_host(value))
+        elif key == "role" and request.action == "issue":
+            request.role = _role(value)
         else:
             raise UsageError(f"--{key}: {USAGE}")
     if len(request.subjects) > 1 or (request.action == "issue" and not request.subjects):
         raise UsageError(USAGE)
+    if request.role is not None and request.hosts:
+        raise UsageError(f"--role is for who drives daemons, --host for daemons: {USAGE}")
     if request.force and request.action == "show":
         raise UsageError(f"--force: {USAGE}")
     return request
@@ -104,6 +109,12 @@ def _days(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= MAX_DAYS:
         raise UsageError(f"--days wants 1 to {MAX_DAYS}, not {text!r}")
     return int(text)
+
+
+def _role(text: str) -> str:
+    if text not in ROLES:
+        raise UsageError(f"--role wants one of {', '.join(ROLES)}, not {text!r}")
+    return text
 
 
 def _host(text: str) -> str:
@@ -135,7 +146,7 @@ def _issue(request: Request, now: datetime) -> list[dict[str, object]]:
     authority = _authority(directory)
     if authority.certificate.not_valid_after_utc <= now:
         raise PkiError(f"{directory / 'ca.crt'}: has expired; make another with pki init --force")
-    made = issue(authority, name, request.hosts, now, request.days or DAYS)
+    made = issue(authority, name, request.hosts, now, request.days or DAYS, request.role)
     _write(directory, name, made, force=request.force)
     return [_record(directory / f"{name}.crt", now)]
 
@@ -177,7 +188,11 @@ def _record(path: Path, now: datetime) -> dict[str, object]:
     daemons = [name for name in map(name_of_uri, names) if name is not None]
     if daemons:
         record["daemon"] = daemons
-    hosts = [name for name in names if name_of_uri(name) is None]
+    roles = [held for held in map(control_of_uri, names) if held is not None]
+    if roles:
+        record["control"] = [f"{role} {name}" for role, name in roles]
+    known = {name for name in names if name_of_uri(name) or control_of_uri(name)}
+    hosts = [name for name in names if name not in known]
     if hosts:
         record["hosts"] = hosts
     record["expires"] = expiry(certificate.not_valid_after_utc, now)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+
+from refreeze.ctl.places import Certificates, connect, words
 
 _BARE = re.compile(r"[A-Za-z0-9_.:/@+,%*-]+")
 _KEYED = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
@@ -77,14 +78,20 @@ class Final:
 
 
 class Connection:
-    """One connection in JSON mode. Where: a path, or ``tcp:HOST:PORT`` with a *cookie* file.
+    """One connection in JSON mode. Where: see :func:`.places.connect`; TCP has a *cookie* file.
 
     Every wait has a deadline: *timeout* seconds for an answer, unless it is said otherwise.
     With *trace* the raw lines of both ways go to standard error.
     """
 
     def __init__(
-        self, where: str, timeout: float, *, trace: bool = False, cookie: str = ""
+        self,
+        where: str,
+        timeout: float,
+        *,
+        trace: bool = False,
+        cookie: str = "",
+        certificates: Certificates | None = None,
     ) -> None:
         self.timeout = timeout
         self._where = where
@@ -93,10 +100,12 @@ class Connection:
         self._events: deque[str] = deque()
         self._asked = 0
         try:
-            self._socket = _connect(where, timeout)
+            self._socket = connect(where, timeout, certificates or Certificates())
         except (OSError, ValueError) as error:
-            raise ConnectError(f"{where}: {getattr(error, 'strerror', None) or error}") from None
+            raise ConnectError(f"{where}: {words(error)}") from None
         greeting = self.line(timeout)
+        if greeting.startswith("* bye"):
+            raise ConnectError(f"{where}: the daemon hung up: {greeting[6:]}")
         if not greeting.startswith("* refreeze 1"):
             raise ConnectError(f"{where}: that is no refreeze daemon: {greeting[:80]!r}")
         if " auth=cookie" in greeting:
@@ -144,7 +153,7 @@ class Connection:
         except TimeoutError:
             raise ReplyTimeout("the daemon does not read") from None
         except OSError as error:
-            raise ConnectError(f"{self._where}: {error.strerror}") from None
+            raise ConnectError(f"{self._where}: {words(error)}") from None
 
     def line(self, seconds: float | None) -> str:
         """The next line, whatever it is; ReplyTimeout, or ConnectError at the end."""
@@ -168,7 +177,7 @@ class Connection:
         except TimeoutError:
             raise ReplyTimeout("no answer in time") from None
         except OSError as error:
-            raise ConnectError(f"{self._where}: {error.strerror}") from None
+            raise ConnectError(f"{self._where}: {words(error)}") from None
         if not data:
             raise ConnectError(f"{self._where}: the daemon closed the connection")
         self._buffer += data
@@ -221,19 +230,3 @@ class Connection:
     def _show(self, direction: str, line: str) -> None:
         if self._trace:
             print(direction, line, file=sys.stderr)
-
-
-def _connect(where: str, timeout: float) -> socket.socket:
-    if where.startswith("tcp:"):
-        host, _, port = where[4:].rpartition(":")
-        if not port.isdigit():
-            raise ValueError("tcp:HOST:PORT is wanted")
-        return socket.create_connection((host.strip("[]"), int(port)), timeout)
-    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connected.settimeout(timeout)
-    try:
-        connected.connect(where)
-    except OSError:
-        connected.close()
-        raise
-    return connected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,12 +15,13 @@ from twisted.logger import Logger
 from refreeze import __version__
 from refreeze.basics import Address
 from refreeze.config import ConfigError, DaemonSettings, check_session, session_settings
-from refreeze.control import Commands, ControlServer, EventLog
+from refreeze.control import Commands, EventLog
 from refreeze.ice import PROFILES
 from refreeze.metrics import exposition, site
 from refreeze.net.port import Port
 from refreeze.peer import PeerEnvironment
 from refreeze.reloading import Changes, applied, compare, with_setting
+from refreeze.service.entrance import Entrance
 from refreeze.service.ground import Ground
 from refreeze.service.meeting import Meeting
 from refreeze.service.process import Process
@@ -57,7 +57,7 @@ class Daemon(Service):
     meeting: Meeting = field(init=False)
     certificate: KeptCertificate = field(init=False)
     control_signaling: ControlSignaling = field(init=False)
-    _control: ControlServer | None = field(default=None, init=False)
+    _entrance: Entrance | None = field(default=None, init=False)
     _metrics: Any = field(default=None, init=False)
     store: Store = field(init=False)
     _running: dict[str, SessionSettings] = field(factory=dict, init=False)
@@ -140,9 +140,10 @@ class Daemon(Service):
         for name, session in self.settings.sessions.items():
             self.supervisor.add(self.make_session(name, session))
         self._restore_sessions()
-        if self.settings.control.socket is not None or self.settings.control.tcp is not None:
-            self._control = self._make_control()
-            self._control.start()
+        places = self.settings.control
+        if places.socket is not None or places.tcp is not None or places.tls is not None:
+            self._entrance = self._make_entrance()
+            self._entrance.startService()
             if self.store.problem:
                 self._state_lost(self.store.problem)  # again, for those who read events
         self.certificate.startService()  # it may have news for those who read events
@@ -159,8 +160,8 @@ class Daemon(Service):
         self.supervisor.stop()
         self.certificate.stopService()
         stopping: list[Any] = [self.ground.stop()]
-        if self._control is not None:
-            stopping.append(Deferred.fromCoroutine(self._control.stop()))
+        if self._entrance is not None:
+            stopping.append(self._entrance.stopService())
         if self._metrics is not None:
             stopping.append(self._metrics.stopListening())
         stopping.append(self.meeting.stopService())
@@ -195,29 +196,18 @@ class Daemon(Service):
     def _look_at_network(self) -> None:
         self.network.hint()
 
-    def _make_control(self) -> ControlServer:
-        places = self.settings.control
+    def _make_entrance(self) -> Entrance:
         log = EventLog(self.process.wall)
         self.listeners.append(log.emit)
-        commands = Commands(self.supervisor, self.process.reactor, __version__)
-        return ControlServer(
-            self.process.reactor,
-            places.socket,
-            commands,
-            log,
-            places.access(),
-            tcp=places.tcp,
-            cookie_file=places.cookie,
-            random=self.process.random,
-            inherited=self._inherited_at(places.socket),
+        certificates = self.meeting.certificates
+        return Entrance(
+            process=self.process,
+            settings=self.settings,
+            commands=Commands(self.supervisor, self.process.reactor, __version__),
+            events=log,
+            emit=self.emit,
+            shared=None if certificates is None else certificates.identity,
         )
-
-    def _inherited_at(self, path: str | None) -> socket.socket | None:
-        """The socket that the service manager opened at *path*, told apart by nothing else."""
-        for each in self.process.inherited:
-            if each.family == socket.AF_UNIX and path is not None and each.getsockname() == path:
-                return each
-        return None
 
     # Sessions
 
@@ -336,7 +326,10 @@ class Daemon(Service):
             "changed": len(changes.forwards),
             "remade": len(changes.remade),
         }
-        if self.meeting.look_for_certificates():
+        renewed = self.meeting.look_for_certificates()
+        if self._entrance is not None:
+            renewed |= self._entrance.look_for_certificates()
+        if renewed:
             outcome["certificates"] = "renewed"
         if failed:
             outcome["failed"] = ",".join(failed)
@@ -384,8 +377,8 @@ class Daemon(Service):
         if (settings.servers, settings.gathering) != (old.servers, old.gathering):
             sessions = self.supervisor.sessions.values()
             self.ground.reconfigure(session.gatherer for session in sessions)
-        if self._control is not None:
-            self._control.access = settings.control.access()
+        if self._entrance is not None:
+            self._entrance.reconfigure(settings)
         self.supervisor.settings_changed()
 
     def _set(self, name: str, value: str) -> None:

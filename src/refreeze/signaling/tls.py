@@ -110,10 +110,11 @@ class TlsIdentity:
 @frozen(eq=False, repr=False)
 class _Accepting:
     identity: TlsIdentity
+    verification: Callable[[], Verification]
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """See IOpenSSLServerConnectionCreator."""
-        tlsProtocol.verification = Verification()
+        tlsProtocol.verification = self.verification()
         return self.identity.connection()
 
 
@@ -145,15 +146,19 @@ class _AcceptingFactory(TLSMemoryBIOFactory):
 @implementer(IStreamServerEndpoint)
 @frozen(eq=False, repr=False)
 class TlsServerEndpoint:
-    """Listens where *endpoint* does, with TLS on every connection."""
+    """Listens where *endpoint* does, with TLS on every connection.
+
+    *verification* makes the judge of one handshake.
+    """
 
     endpoint: IStreamServerEndpoint
     identity: TlsIdentity
     clock: IReactorTime
+    verification: Callable[[], Verification] = Verification
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See IStreamServerEndpoint."""
-        accepting = _Accepting(self.identity)
+        accepting = _Accepting(self.identity, self.verification)
         return self.endpoint.listen(
             _AcceptingFactory(accepting, False, protocolFactory, clock=self.clock)
         )

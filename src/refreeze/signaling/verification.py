@@ -6,7 +6,7 @@ the names. So nobody who is refused ever gets a byte, and TLS's own alert tells 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -69,11 +69,17 @@ _SAID: Final[Mapping[str, str]] = {
 
 @define(eq=False, repr=False)
 class Verification:
-    """Of one handshake. *host*: whom the other end must be; None: any daemon, which has a name."""
+    """Of one handshake. *host*: whom the other end must be; None: anybody with a name.
+
+    *names_in* finds the names in a certificate, daemons' unless said otherwise; *nobody* says in
+    words what a certificate without any is.
+    """
 
     host: str | None = None
+    names_in: Callable[[x509.Certificate], Sequence[str]] = names_of
+    nobody: str = "names no daemon"
     names: Sequence[str] = field(default=(), init=False)
-    """The daemons that the other end may be; empty until its certificate is found good."""
+    """Who the other end may be; empty until its certificate is found good."""
     problem: str = field(default="", init=False)
     """Why there is no connection, seen from here; empty when TLS has nothing against it."""
 
@@ -108,9 +114,9 @@ class Verification:
                 whose = described(certificate) or " for no name at all"
                 self.problem = f"its certificate is{whose}, not for {self.host}"
             return
-        self.names = names_of(certificate)
+        self.names = self.names_in(certificate)
         if not self.names:
-            self.problem = f"its certificate{described(certificate)} names no daemon"
+            self.problem = f"its certificate{described(certificate)} {self.nobody}"
 
 
 def judged(connection: SSL.Connection, shown: crypto.X509, error: int, depth: int, ok: int) -> bool:
