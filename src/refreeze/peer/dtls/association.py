@@ -240,7 +240,9 @@ class Association:
     def _feed(self, record: Record, now: float) -> None:
         if self.state is AssociationState.CONNECTED:
             self._connection.bio_write(record.data)
-            self._read_on(now)
+            answered = self._read_on(now)
+            if not answered and self.state is AssociationState.CONNECTED:
+                self.dropped["undecryptable"] += 1
 
     def _decrypt(self, batch: list[bytes], plain: list[bytes]) -> None:
         if not batch:
@@ -308,17 +310,17 @@ class Association:
         elif self._flush(now):
             self._unanswered = 0  # another flight: what came was of use
 
-    def _read_on(self, now: float) -> None:
-        """Let OpenSSL look at what is no data: data is never among it."""
+    def _read_on(self, now: float) -> bool:
+        """Let OpenSSL look at what is no data: data is never among it. Whether it answered."""
         self._try(lambda: self._connection.recv(_READ))
-        self._flush(now)
+        return self._flush(now)
 
     def _believe(self, now: float) -> list[bytes]:
         """The handshake is over: is it with whom the description names?"""
         if self.fingerprints is None or self.state is not AssociationState.CONNECTING:
             return []
         connection = self._connection
-        certificate = connection.get_peer_certificate(as_cryptography=True)
+        certificate = connection.get_peer_certificate()
         der = None if certificate is None else der_of(certificate)
         if der is None or not matches(der, self.fingerprints):
             self._quietly(connection.shutdown)

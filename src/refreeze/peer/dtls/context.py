@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, field
-from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.dtls.fingerprints import matches
@@ -70,17 +69,17 @@ class DtlsContext:
 
 
 def _verify(
-    connection: SSL.Connection, certificate: Any, _error: int, depth: int, _ok: int
+    connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _ok: int
 ) -> bool:
     """The chain means nothing, the leaf's fingerprint all (RFC 8122 section 6.2)."""
     if depth > 0:
         return True
     expected = connection.get_app_data()
     assert isinstance(expected, ExpectedPeer)
-    return expected.accepts(der_of(certificate.to_cryptography()))
+    return expected.accepts(der_of(certificate))
 
 
-def der_of(certificate: Any) -> bytes:
-    """The bytes of a certificate of the ``cryptography`` library."""
-    der: bytes = certificate.public_bytes(Encoding.DER)
+def der_of(certificate: crypto.X509) -> bytes:
+    """The bytes of a certificate that OpenSSL could read; what is in it does not matter."""
+    der: bytes = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
     return der

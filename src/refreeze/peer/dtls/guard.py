@@ -44,17 +44,21 @@ class HandshakeGuard:
         if record.type == APPLICATION:
             self._keep(record)
             return False
-        if record.epoch > 0:
+        if record.epoch > 1:
+            return self._drop("old-epoch")
+        if record.epoch == 1:
             if self._encrypted >= MAX_ENCRYPTED:
                 return self._drop("too-many")
             self._encrypted += 1
         elif record.type == HANDSHAKE and record.message_length > MAX_MESSAGE:
             return self._drop("oversized-handshake")
+        elif record.type == ALERT and not record.is_fatal_alert:
+            return self._drop("plaintext-alert")  # nobody closes what there is not yet
         return self._within_rate(now)
 
     def when_connected(self, record: Record, now: float) -> bool:
         """Of what is no application data: a Finished that comes again, and alerts."""
-        if record.epoch == 0 or record.type == CHANGE_CIPHER_SPEC:
+        if record.epoch != 1 or record.type == CHANGE_CIPHER_SPEC:
             return self._drop("old-epoch")
         assert record.type in {ALERT, HANDSHAKE}
         return self._within_rate(now)
@@ -66,8 +70,8 @@ class HandshakeGuard:
 
     def _keep(self, record: Record) -> None:
         full = len(self.early) >= MAX_EARLY or self._early_bytes >= MAX_EARLY_BYTES
-        if record.epoch == 0 or full:
-            self._drop("old-epoch" if record.epoch == 0 else "early")
+        if record.epoch != 1 or full:
+            self._drop("old-epoch" if record.epoch != 1 else "early")
             return
         self.early.append(record.data)
         self._early_bytes += len(record.data)

@@ -20,6 +20,7 @@ CHANGE_CIPHER_SPEC: Final = 20
 ALERT: Final = 21
 HANDSHAKE: Final = 22
 APPLICATION: Final = 23
+FATAL: Final = 2
 _TYPES: Final = frozenset({CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION})
 _VERSIONS: Final = frozenset({b"\xfe\xff", b"\xfe\xfd"})
 """DTLS 1.0, which first ClientHellos wear, and 1.2."""
@@ -37,6 +38,11 @@ class Record:
     def message_length(self) -> int:
         """Of a plaintext handshake fragment: how long its whole message wants to be, in bytes."""
         return int.from_bytes(self.data[HEADER + 1 : HEADER + 4], "big")
+
+    @property
+    def is_fatal_alert(self) -> bool:
+        """Of a plaintext alert: whether it is one alone, and fatal (RFC 5246 section 7.2)."""
+        return len(self.data) == HEADER + 2 and self.data[HEADER] == FATAL
 
 
 def split(datagram: bytes) -> tuple[list[Record], int]:
