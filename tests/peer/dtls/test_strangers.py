@@ -10,13 +10,13 @@ from attrs import frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.dtls import AssociationState, DtlsContext, problems
-from refreeze.peer.dtls.context import der_of
 from refreeze.peer.dtls.fingerprints import fingerprint
 from refreeze.testing import openssl_time
 from tests.peer.dtls.wire import (
@@ -38,6 +38,11 @@ AT_ONCE = 1.0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def der_of(certificate: x509.Certificate) -> bytes:
+    """Its bytes."""
+    return certificate.public_bytes(Encoding.DER)
+
+
 class StrangeContext(DtlsContext):
     """One whose settings a test makes worse."""
 
@@ -45,6 +50,11 @@ class StrangeContext(DtlsContext):
     def settings(self) -> SSL.Context:
         """OpenSSL's, of all its associations."""
         return self._context
+
+    def forget(self) -> None:
+        """OpenSSL's defaults, and no certificate."""
+        self._context = SSL.Context(SSL.DTLS_METHOD)
+        self._context.set_verify(SSL.VERIFY_NONE, lambda *_: True)
 
 
 @frozen
@@ -195,9 +205,7 @@ class CertificateTests(StrangerCase):
 
     def test_a_client_without_a_certificate(self) -> None:
         other = stranger()
-        bare = SSL.Context(SSL.DTLS_METHOD)
-        bare.set_verify(SSL.VERIFY_NONE, lambda *_: True)
-        other._context = bare
+        other.forget()
         wire, end = self.meet(other, SERVER)
         self.assertEqual(end.reason, problems.CERTIFICATE, wire.story())
         self.assertLess(wire.now, AT_ONCE)
