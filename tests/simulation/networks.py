@@ -19,7 +19,7 @@ from refreeze.testing import (
 )
 from refreeze.watchdog import PolicySettings
 from tests.simulation.scene import DEAD, TURN, Shape, TurnShape
-from tests.simulation.schedule import IMPATIENT, Schedule, random_faults
+from tests.simulation.schedule import IMPATIENT, Schedule, random_faults, random_protect
 from tests.simulation.serverfaults import ALL_KINDS
 
 _NATS: Sequence[NatSettings | None] = (
@@ -90,6 +90,7 @@ def random_network_shape(random: SeededRandom) -> Shape:
         bob=_addresses(random, inside, "2001:db8::2", six_alone=False),
         nat=nat,
         bob_nat=bob_nat,
+        protect=random_protect(random),
         turn=_turn(random, blocked=blocked, six_alone=alice == ["2001:db8::1"]),
         stun=stun,
         link=LinkSettings(

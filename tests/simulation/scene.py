@@ -99,6 +99,7 @@ class Shape:
     turn: TurnShape | None = None
     stun: Sequence[str] = ()
     link: LinkSettings = field(factory=LinkSettings)
+    protect: str = "dtls"
     liveness: str = "default"
     offerer: str = "alice"
     watchdog: PolicySettings = field(factory=PolicySettings)
@@ -227,7 +228,7 @@ class Scene:
         listen = "{}:{}".format(*LISTEN[name])
         session = SessionSettings(
             peer="bob" if name == "alice" else "alice",
-            protect="none",
+            protect=shape.protect,
             liveness=shape.liveness,
             offerer=shape.offerer,
             forward=ForwardSettings(listen=listen, deliver=deliver),

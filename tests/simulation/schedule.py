@@ -16,7 +16,7 @@ from refreeze.testing import (
     SeededRandom,
 )
 from refreeze.watchdog import PolicySettings
-from tests.simulation.accounts import leaks, losses
+from tests.simulation.accounts import exposed, leaks, losses
 from tests.simulation.faults import KINDS, End, Fault, random_fault
 from tests.simulation.scene import Scene, Shape
 from tests.simulation.serverfaults import ALL_KINDS
@@ -52,6 +52,7 @@ def random_shape(random: SeededRandom) -> Shape:
     return Shape(
         alice=alice,
         bob=bob,
+        protect=random_protect(random),
         nat=nat,  # type: ignore[arg-type]
         link=link,
         liveness=str(of("default", "default", "fast", "patient")),
@@ -59,6 +60,11 @@ def random_shape(random: SeededRandom) -> Shape:
         watchdog=of(IMPATIENT, PolicySettings()),  # type: ignore[arg-type]
         rate=random.uniform(1.0, 8.0),
     )
+
+
+def random_protect(random: SeededRandom) -> str:
+    """Mostly protected; from a stream of its own."""
+    return "dtls" if random.child("protect").random() < 0.7 else "none"
 
 
 def random_faults(random: SeededRandom, kinds: Iterable[str] = KINDS) -> list[Fault]:
@@ -102,7 +108,7 @@ class Schedule:
         scene = self.scene
         scene.program.pause()
         scene.advance(SETTLE)
-        wrong += losses(scene)
+        wrong += losses(scene) + exposed(scene)
         if left := scene.end():
             wrong.append(f"calls left behind: {left}")
         scene.advance(SETTLE)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.sessions.session import Session
-from tests.simulation.accounts import leaks, losses
+from tests.simulation.accounts import exposed, leaks, losses
 from tests.simulation.scene import Scene
 
 
@@ -62,6 +62,14 @@ class AccountsTests(SynchronousTestCase):
         scene = self.scene()
         self.session(scene, "bob").forward.counters.received -= 1
         self.assertTrue(any("arrived" in line for line in self.finish(scene)))
+
+    def test_what_leaves_in_the_clear_is_seen(self) -> None:
+        scene = self.scene()
+        session = self.session(scene, "alice")
+        self.assertEqual(exposed(scene), [])
+        session.forward.path_send = session.connection.iceTransport.datagrams.send
+        scene.advance(2.0)
+        self.assertTrue(any("in the clear" in line for line in exposed(scene)))
 
     def test_a_round_without_an_end_is_seen(self) -> None:
         scene = self.scene()
