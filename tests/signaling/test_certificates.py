@@ -87,6 +87,8 @@ class FileTests(SynchronousTestCase):
         self.refused(self.files.ca, "larger than")
         files = CertificateFiles(certificate="/dev/zero", key=self.files.key, ca=self.files.ca)
         self.refused("/dev/zero", "not a regular file", files)
+        files = CertificateFiles(certificate="/", key=self.files.key, ca=self.files.ca)
+        self.refused("/", "not a regular file", files)
         files = CertificateFiles(certificate="a\0b", key=self.files.key, ca=self.files.ca)
         self.refused("a\0b", "is no path", files)
 

@@ -13,15 +13,21 @@ def read_regular(path: str, limit: int) -> bytes:
 
     A pipe or a device could have the whole daemon wait for it.
     """
-    return _read(path, limit, _regular)
+    return read_checked(path, limit, check_regular)
 
 
 def read_private(path: str, limit: int) -> bytes:
     """At most *limit* bytes of a regular file that nobody but us can read or write; OSError."""
-    return _read(path, limit, _private, os.O_NOFOLLOW)
+    return read_checked(path, limit, _private, os.O_NOFOLLOW)
 
 
-def _read(path: str, limit: int, check: Callable[[os.stat_result], None], more: int = 0) -> bytes:
+def read_checked(
+    path: str, limit: int, check: Callable[[os.stat_result], None], more: int = 0
+) -> bytes:
+    """At most *limit* bytes of the file, opened with the flags *more*, that *check* allows.
+
+    OSError, and whatever *check* raises.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | more)
     try:
         check(os.fstat(descriptor))
@@ -31,13 +37,14 @@ def _read(path: str, limit: int, check: Callable[[os.stat_result], None], more: 
         os.close(descriptor)
 
 
-def _regular(status: os.stat_result) -> None:
+def check_regular(status: os.stat_result) -> None:
+    """OSError for a pipe, a device, a directory."""
     if not stat.S_ISREG(status.st_mode):
         raise OSError("not a regular file")
 
 
 def _private(status: os.stat_result) -> None:
-    _regular(status)
+    check_regular(status)
     if status.st_uid != os.geteuid():
         raise OSError("another user's")
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from refreeze.names import name_of_uri
+from refreeze.net.files import check_regular, read_checked
 
 MAX_FILE: Final = 1024 * 1024
 
@@ -154,21 +155,20 @@ def read_file(path: str, *, private: bool = False) -> bytes:
     A *private* one must not be open to everybody, nor writable by its group.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        content = read_checked(path, MAX_FILE + 1, _check_private if private else check_regular)
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror or error}") from None
     except ValueError:  # a NUL
         raise CertificateError(f"{path}: is no path") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise CertificateError(f"{path}: not a regular file")
-        if private and status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-            raise CertificateError(f"{path}: others than its owner and group may use it")
-        content = file.read(MAX_FILE + 1)
     if len(content) > MAX_FILE:
         raise CertificateError(f"{path}: larger than {MAX_FILE} bytes")
     return content
+
+
+def _check_private(status: os.stat_result) -> None:
+    check_regular(status)
+    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise OSError("others than its owner and group may use it")
 
 
 def _certificates(path: str, content: bytes) -> list[x509.Certificate]:
