@@ -66,8 +66,15 @@ class PrivateFileTests(SynchronousTestCase):
 
     def test_what_belongs_to_somebody_else_is_refused(self) -> None:
         write_private(self.path, SECRET)
-        with patch("os.geteuid", return_value=os.geteuid() + 1):
+        status = list(os.stat(self.path))
+        status[4] += 1  # st_uid
+        with patch("os.fstat", return_value=os.stat_result(status)):
             self.assertRefused("another user's")
+
+    def test_what_belongs_to_the_directorys_owner_is_ours_too(self) -> None:
+        write_private(self.path, SECRET)
+        with patch("os.geteuid", return_value=os.geteuid() + 1):
+            self.assertEqual(self.read(), SECRET)
 
     def test_what_is_no_regular_file_is_refused_at_once(self) -> None:
         self.assertRaises(FileNotFoundError, self.read)

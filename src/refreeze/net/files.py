@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
+from functools import partial
 
 
 def read_regular(path: str, limit: int) -> bytes:
@@ -17,8 +18,13 @@ def read_regular(path: str, limit: int) -> bytes:
 
 
 def read_private(path: str, limit: int) -> bytes:
-    """At most *limit* bytes of a regular file that nobody but us can read or write; OSError."""
-    return read_checked(path, limit, _private, os.O_NOFOLLOW)
+    """At most *limit* bytes of a regular file that nobody but us can read or write; OSError.
+
+    It may be the directory's owner's, who could put another there: a daemon that starts as root
+    and becomes that user finds its own.
+    """
+    owners = os.geteuid(), os.stat(os.path.dirname(path) or ".").st_uid
+    return read_checked(path, limit, partial(_private, owners), os.O_NOFOLLOW)
 
 
 def read_checked(
@@ -43,9 +49,9 @@ def check_regular(status: os.stat_result) -> None:
         raise OSError("not a regular file")
 
 
-def _private(status: os.stat_result) -> None:
+def _private(owners: Container[int], status: os.stat_result) -> None:
     check_regular(status)
-    if status.st_uid != os.geteuid():
+    if status.st_uid not in owners:
         raise OSError("another user's")
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise OSError("others than its owner may use it")
