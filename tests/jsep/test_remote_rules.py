@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from refreeze.jsep import (
     AbandonGeneration,
     Description,
+    DtlsAgreed,
     IceDropped,
     InvalidAccessError,
     RemoteCredentialsPending,
@@ -41,6 +42,14 @@ def at_session_level(description: Description, *lines: str) -> Description:
     """More lines before the first section."""
     return replaced(
         description, "m=application", "".join(f"{x}\r\n" for x in lines) + "m=application"
+    )
+
+
+def without_tls_id(description: Description) -> Description:
+    """As somebody writes it who does not know RFC 8842."""
+    lines = description.sdp.splitlines(keepends=True)
+    return Description(
+        description.type, "".join(line for line in lines if not line.startswith("a=tls-id"))
     )
 
 
@@ -164,6 +173,18 @@ class UnchangedWithoutRestart(SynchronousTestCase):
         )
         one.take(two.offer(restart=True))
         self.assertIn("a=setup:passive", one.answer().sdp)
+
+    def test_another_role_alone_means_nothing_of_a_peer_without_tls_ids(self) -> None:
+        """Firefox answers ``active`` to every offer, and goes on as it was; RFC 8842 4."""
+        for with_tls_ids in (True, False):
+            said = (lambda given: given) if with_tls_ids else without_tls_id
+            ours, firefox = Side(1), Side(2)
+            ours.take(said(firefox.offer()))
+            firefox.take(ours.answer())
+            firefox.take(ours.offer(restart=True))
+            answer = replaced(said(firefox.answer()), "a=setup:passive", "a=setup:active")
+            agreed = [each for each in ours.take(answer) if isinstance(each, DtlsAgreed)]
+            self.assertEqual(bool(agreed), with_tls_ids)
 
     def test_a_new_association_chooses_anew_rule_30(self) -> None:
         one, two = connected()

@@ -1,7 +1,6 @@
 """Chromium in a machine of the lab, over its debugging pipe: no driver, no port, no display.
 
-Its page has one RTCPeerConnection with a data channel, and a :class:`Chromium` is a
-:class:`~tests.lab.carried.Foreign`.
+Its page is :mod:`tests.lab.page`'s.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from attrs import define, field
 
 from tests.lab.commands import PATIENCE, LabError, until
 from tests.lab.namespaces import Namespace
+from tests.lab.page import Page
 
 _PROGRAM = "chromium"
 _FLAGS = (
@@ -32,35 +32,6 @@ _TITLE = "lab"
 _START = f"data:text/html,<title>{_TITLE}</title>"
 """What it begins with says when it is there: what a page made before would be lost."""
 
-_PAGE = """
-globalThis.pc = new RTCPeerConnection();
-globalThis.states = [];
-globalThis.candidates = [];
-pc.oniceconnectionstatechange = () => states.push(pc.iceConnectionState);
-pc.onicecandidate = (event) => {
-  if (event.candidate && event.candidate.candidate) candidates.push(event.candidate.candidate);
-};
-globalThis.described = async (description) => {
-  // The gathering state is still that of the generation before: only the end tells.
-  const ended = new Promise((done) => pc.addEventListener('icecandidate', (event) => {
-    if (!event.candidate) done();
-  }));
-  await pc.setLocalDescription(description);
-  await ended;
-  return pc.localDescription.sdp;
-};
-globalThis.pair = async () => {
-  const stats = await pc.getStats();
-  for (const each of stats.values()) {
-    if (each.type !== 'transport' || !each.selectedCandidatePairId) continue;
-    const pair = stats.get(each.selectedCandidatePairId);
-    const ends = [pair.localCandidateId, pair.remoteCandidateId].map((id) => stats.get(id));
-    return {id: pair.id, types: ends.map((end) => end.candidateType).join('/')};
-  }
-  return null;
-};
-"""
-
 
 def lacking() -> str | None:
     """What is missing, in words."""
@@ -68,7 +39,7 @@ def lacking() -> str | None:
 
 
 @define(eq=False)
-class Chromium:
+class Chromium(Page):
     """One browser with one page."""
 
     namespace: Namespace
@@ -96,7 +67,7 @@ class Chromium:
         os.close(there)
         os.close(back)
         until(self._attached, "the browser's page")
-        self.run(_PAGE)
+        self.load()
 
     def _attached(self) -> bool:
         """Whether the page is there. The first document of a tab is another one, and empty."""
@@ -163,57 +134,3 @@ class Chromium:
         line, _, self._buffer = self._buffer.partition(b"\0")
         message: dict[str, Any] = json.loads(line)
         return message
-
-    # What it says of itself
-
-    @property
-    def state(self) -> str:
-        """iceConnectionState."""
-        return str(self.run("return pc.iceConnectionState"))
-
-    @property
-    def states(self) -> list[str]:
-        """All that it has shown."""
-        shown: list[str] = self.run("return states")
-        return shown
-
-    @property
-    def candidates(self) -> list[str]:
-        """All that it has gathered."""
-        lines: list[str] = self.run("return candidates")
-        return lines
-
-    @property
-    def pair(self) -> dict[str, str]:
-        """``id`` and ``types`` of the selected pair; LabError when there is none."""
-        found: dict[str, str] | None = self.run("return await pair()")
-        if found is None:
-            raise LabError("chromium has no pair")
-        return found
-
-    # Foreign
-
-    def offer(self, *, restart: bool) -> str:
-        """The first has the data channel."""
-        begin = "if (!pc.sctp) pc.createDataChannel('lab');"
-        if restart:
-            begin += "pc.restartIce();"
-        return str(self.run(f"{begin} return await described(await pc.createOffer())"))
-
-    def answer(self, sdp: str) -> str:
-        """To ours."""
-        return str(
-            self.run(
-                f"await pc.setRemoteDescription({{type: 'offer', sdp: {json.dumps(sdp)}}});"
-                "return await described(await pc.createAnswer())"
-            )
-        )
-
-    def answered(self, sdp: str) -> None:
-        """By us."""
-        self.run(f"await pc.setRemoteDescription({{type: 'answer', sdp: {json.dumps(sdp)}}})")
-
-    def candidate(self, line: str) -> None:
-        """One that we trickled."""
-        init = json.dumps({"candidate": line, "sdpMid": "0"})
-        self.run(f"await pc.addIceCandidate({init})")

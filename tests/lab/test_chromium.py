@@ -15,7 +15,7 @@ GOOD = ("connected", "completed")
 
 
 class ChromiumTests(LabCase):
-    """Its data channel waits for DTLS, which we do not have yet: its ICE is judged."""
+    """Its path is protected: it is one association from the first round to the last."""
 
     def setUp(self) -> None:
         what = chromium.lacking()
@@ -40,7 +40,7 @@ class ChromiumTests(LabCase):
         start_all(self.daemon)
         self.carried = Carried(self.daemon, "browser", self.browser, tells_addresses)
         self.addCleanup(self.carried.close)
-        self.carried.open(offerer=offerer)
+        self.carried.open(offerer=offerer, protect="dtls")
         self.carried.until_round(1)
         self.check_connected()
 
@@ -48,12 +48,21 @@ class ChromiumTests(LabCase):
         """As both sides have it; the browser has shown nothing worse but *others*, and has
         only names for candidates.
         """
-        self.assertTrue(self.daemon.is_up(SESSION))
         self.carried.until(lambda: self.browser.state in GOOD, "the browser's path")
+        self.carried.until(lambda: self.browser.connection == "connected", "its DTLS")
+        self.carried.until(lambda: self.protect["state"] == "connected", "our DTLS")
+        self.assertEqual(self.protect["association"], 1)
+        self.assertTrue(self.daemon.is_up(SESSION))
         self.assertLessEqual(set(self.browser.states), {"checking", *GOOD, *others})
         names = [line.split()[4] for line in self.browser.candidates]
         self.assertEqual([name for name in names if not name.endswith(".local")], [])
         self.assertNotEqual(names, [])
+
+    @property
+    def protect(self) -> Mapping[str, object]:
+        """What the daemon shows of it."""
+        (shown,) = self.daemon.show(SESSION, "protect")
+        return shown
 
     def restart_both(self) -> None:
         """Chromium restarts, and then we do: another pair each time, and connected all along."""
@@ -91,7 +100,7 @@ class ChromiumTests(LabCase):
             self.assertNotIn(address, told)
 
     def test_we_resolve_its_names(self) -> None:
-        """Only our checks can begin: it is told no address of ours. Its DTLS comes through.
+        """Only our checks can begin: it is told no address of ours.
 
         In glare it gives way.
         """
@@ -99,8 +108,10 @@ class ChromiumTests(LabCase):
         self.assertEqual(self.daemon.pair(SESSION)["types"], "host/host")
         self.restart_both()
         self.restart_at_once("succeeded")
+        # Its SCTP is for nobody here.
+        self.assertGreater(self.protect["dropped_in"], 0)
         (forward,) = self.daemon.show(SESSION, "forward")
-        self.assertGreater(forward["received"], 0)
+        self.assertEqual(forward["received"], 0)
 
     def test_it_resolves_our_names(self) -> None:
         """Only its checks can begin: we resolve no name of its. Ours gives way in glare."""

@@ -110,7 +110,7 @@ class DtlsNegotiation:
         # An answerer that says nothing is active (RFC 4145 section 4).
         client = ours.setup == "active" if answered_by_us else theirs.setup == "passive"
         named = _Named(_identity(ours), _identity(theirs), client)
-        if named == self._told:
+        if named == self._told or self._means_no_role(named):
             return []
         self._told = named
         return [
@@ -122,6 +122,17 @@ class DtlsNegotiation:
                 payload=theirs.payload,
             )
         ]
+
+    def _means_no_role(self, named: _Named) -> bool:
+        """Firefox answers ``active`` to any offer and goes on in the role that it has.
+
+        Without a tls-id a peer follows RFC 5763, and with nothing but another role said, no new
+        association is what it wants.
+        """
+        told = self._told
+        if told is None or named.theirs[1] is not None:
+            return False
+        return (named.ours, named.theirs) == (told.ours, told.theirs)
 
     def completed(self, local: Applied) -> None:
         """An answer settled it: what our description said is in force."""
