@@ -31,7 +31,7 @@ from tests.peer.dtls.forge import (
     spoiled,
 )
 from tests.peer.dtls.test_strangers import stranger
-from tests.peer.dtls.wire import CLIENT, SERVER, SIDES, End, Wire, context
+from tests.peer.dtls.wire import CLIENT, DELAY, SERVER, SIDES, End, Wire, context
 from tests.virtualtime import need_openssl_time
 
 FLOOD = 20_000
@@ -62,16 +62,10 @@ class HostileCase(SynchronousTestCase):
     def setUp(self) -> None:
         need_openssl_time()
 
-    def follow(self, wire: Wire) -> None:
-        """OpenSSL's time is that wire's until the end of the test."""
-        following = openssl_time(wire.clock)
-        following.__enter__()
-        self.addCleanup(following.__exit__, None, None, None)
-
     def connected(self) -> Wire:
         """Two that are."""
         wire = Wire()
-        self.follow(wire)
+        self.enterContext(openssl_time(wire.clock))
         wire.start()
         wire.conclude()
         self.assertTrue(wire.connected, wire.story())
@@ -222,11 +216,12 @@ class SpoiltTests(HostileCase):
         self.unharmed(wire)
 
     def test_records_of_another_association_are_nothing(self) -> None:
-        wire, another = self.connected(), Wire()
+        another = Wire()
         with openssl_time(another.clock):
             another.start()
             another.conclude()
             foreign = another.client.association.send([b"payload"] * 3)
+        wire = self.connected()
         throw(wire.server, foreign)
         self.assertEqual(wire.server.received, [])
         self.assertEqual(wire.server.association.dropped["undecryptable"], 3)
@@ -316,7 +311,8 @@ class FloodTests(HostileCase):
         found = []
         for _ in range(40):
             wire = Wire(lambda *_: ())
-            wire.start()
+            with openssl_time(wire.clock):
+                wire.start()
             found += wire.client.sent
         return found
 
@@ -415,6 +411,28 @@ class FloodTests(HostileCase):
                 self.assertLess(self.grows(end, one, 0.0), ROOM)
                 self.assertEqual(len(end.sent), sent)
         self.unharmed(wire)
+
+    def test_data_that_waited_in_vain_is_counted(self) -> None:
+        for end in (self.waited("fails"), self.waited("closes"), self.waited("is abandoned")):
+            self.assertEqual(end.association.dropped["early"], 3)
+            self.assertEqual(end.received, [])
+
+    def waited(self, how: str) -> End:
+        """A client that got data before the last flight, which never came."""
+        wire = Wire(lambda sender, n, _: () if (sender, n) == (SERVER, 1) else (DELAY,))
+        with openssl_time(wire.clock):
+            wire.start()
+            wire.clock.advance(0.5)
+            wire.fate = lambda sender, *_: (DELAY,) if sender == SERVER else ()
+            wire.server.send(b"one", b"two", b"three")
+            wire.clock.advance(0.1)
+            if how == "closes":
+                wire.client.close()
+            elif how == "is abandoned":
+                wire.client.association.abandon()
+            else:
+                wire.clock.advance(30.0)
+        return wire.client
 
 
 class RenegotiationTests(HostileCase):

@@ -140,6 +140,11 @@ class Association:
         if self.state is not AssociationState.FAILED:
             self._end(AssociationState.CLOSED)
 
+    def abandon(self) -> None:
+        """Another one takes my place, or none: not a word about it."""
+        if self.state not in {AssociationState.CLOSED, AssociationState.FAILED}:
+            self._end(AssociationState.CLOSED)
+
     # Time
 
     def next_deadline(self) -> float | None:
@@ -369,7 +374,8 @@ class Association:
         self.state = state
         self._timer = self._deadline = None
         self._flight = []
-        self._guard.early.clear()
+        if early := self._guard.take_early():
+            self.dropped["early"] += len(early)
 
     def _flush(self, now: float) -> bool:
         """Take out what OpenSSL wrote, if anything, and ask when it wants to be woken."""

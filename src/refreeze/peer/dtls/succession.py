@@ -38,6 +38,8 @@ class Succession:
 
     def replace(self, association: Association) -> None:
         """*association* is to come; one that did not get ready is dropped."""
+        if self.coming is not None:
+            self.coming.abandon()
         self.coming = association
         self.number += 1
 
@@ -49,6 +51,8 @@ class Succession:
 
     def clear(self) -> None:
         """None is left."""
+        for association in self.associations():
+            association.abandon()
         self.current = self.coming = self.leaving = None
 
     def receive(self, datagrams: Sequence[bytes], now: float) -> list[bytes]:
