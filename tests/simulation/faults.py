@@ -183,6 +183,14 @@ def operator(scene: Scene, fault: Fault) -> End:
     return nothing
 
 
+def certificate(scene: Scene, fault: Fault) -> End:
+    """One side's certificate has had its time; the next restart brings the new one into use."""
+    daemon = scene.running.get(fault.side)
+    if daemon is not None and not scene.hosts[fault.side].asleep:
+        daemon.certificate._renew("simulation")
+    return nothing
+
+
 KINDS: dict[str, Kind] = {
     each.__name__: each
     for each in (
@@ -201,6 +209,7 @@ KINDS: dict[str, Kind] = {
         address,
         refused,
         operator,
+        certificate,
     )
 }
 

@@ -100,6 +100,8 @@ class Shape:
     stun: Sequence[str] = ()
     link: LinkSettings = field(factory=LinkSettings)
     protect: str = "dtls"
+    plain: str = ""
+    """The side that protects nothing all the same."""
     liveness: str = "default"
     offerer: str = "alice"
     watchdog: PolicySettings = field(factory=PolicySettings)
@@ -228,7 +230,7 @@ class Scene:
         listen = "{}:{}".format(*LISTEN[name])
         session = SessionSettings(
             peer="bob" if name == "alice" else "alice",
-            protect=shape.protect,
+            protect="none" if name == shape.plain else shape.protect,
             liveness=shape.liveness,
             offerer=shape.offerer,
             forward=ForwardSettings(listen=listen, deliver=deliver),
