@@ -135,7 +135,7 @@ class ReloadTests(SynchronousTestCase):
 
     def test_numbers_of_watchdog_and_storm_are_in_force_at_once(self) -> None:
         """`attempts = 1`: the first failed attempt opens the circuit."""
-        self.scene.kill("bob")
+        self.scene.world.network.blackhole("alice", "bob")
         new = evolve(
             self.alice.settings,
             watchdog=PolicySettings(attempts=1),
