@@ -2,20 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
-# libwebrtc is a peer of tests/interop; without npm its tests are skipped with a reason.
+# Real peers of tests/interop and tests/lab; what cannot be had is skipped with a reason.
 WRTC := tests/interop/wrtc
-PEERS := $(if $(shell command -v npm),$(WRTC)/node_modules/.installed)
+AGENTS := tests/lab/agents
+GOCODE := /usr/share/gocode
+PEERS := $(AGENTS)/.venv/.installed \
+	$(if $(shell command -v npm),$(WRTC)/node_modules/.installed $(AGENTS)/node_modules/.installed) \
+	$(if $(wildcard $(GOCODE)/src/github.com/pion/webrtc),$(AGENTS)/pion/pionagent)
 # The plugin is found and the sources are used in place by a path file: an editable install
 # would leave twisted/plugins out.
 LIBRARY := $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-.PHONY: demo test check clean
+.PHONY: demo test check peers clean
 
 demo: $(STAMP)
 	$(VENV)/bin/twistd -n --pidfile= refreeze --demo
 
 test: $(STAMP) $(PEERS)
 	PYTHONPATH=. $(VENV)/bin/trial --reporter=text tests
+
+peers: $(PEERS)
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
@@ -33,9 +39,22 @@ $(STAMP): setup.cfg pyproject.toml
 	chmod +x $(VENV)/bin/refreezectl
 	touch $(STAMP)
 
-$(WRTC)/node_modules/.installed: $(WRTC)/package.json
-	cd $(WRTC) && npm install --no-audit --no-fund --no-package-lock --loglevel=error
+%/node_modules/.installed: %/package.json
+	cd $* && npm install --no-audit --no-fund --no-package-lock --loglevel=error
 	touch $@
 
+$(AGENTS)/.venv/.installed: $(AGENTS)/requirements.txt
+	$(PYTHON) -m venv $(AGENTS)/.venv
+	$(AGENTS)/.venv/bin/pip install --quiet -r $<
+	touch $@
+
+# Debian's pion is sources below a GOPATH, and a program has to stand in one too.
+$(AGENTS)/pion/pionagent: $(AGENTS)/pion/main.go $(AGENTS)/pion/go.mod
+	mkdir -p $(AGENTS)/pion/.gopath/src
+	ln -sfn ../.. $(AGENTS)/pion/.gopath/src/pionagent
+	cd $(AGENTS)/pion/.gopath/src/pionagent && GO111MODULE=off \
+		GOPATH=$(CURDIR)/$(AGENTS)/pion/.gopath:$(GOCODE) go build -o $(CURDIR)/$@ .
+
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .state _trial_temp* $(WRTC)/node_modules
+	rm -rf $(VENV) build dist src/*.egg-info .state _trial_temp* $(WRTC)/node_modules \
+		$(AGENTS)/node_modules $(AGENTS)/.venv $(AGENTS)/pion/.gopath $(AGENTS)/pion/pionagent

@@ -45,6 +45,11 @@ def at_session_level(description: Description, *lines: str) -> Description:
     )
 
 
+def at_section(description: Description, line: str) -> Description:
+    """One more line at the end."""
+    return Description(description.type, f"{description.sdp}{line}\r\n")
+
+
 def without_tls_id(description: Description) -> Description:
     """As somebody writes it who does not know RFC 8842."""
     lines = description.sdp.splitlines(keepends=True)
@@ -185,6 +190,17 @@ class UnchangedWithoutRestart(SynchronousTestCase):
             answer = replaced(said(firefox.answer()), "a=setup:passive", "a=setup:active")
             agreed = [each for each in ours.take(answer) if isinstance(each, DtlsAgreed)]
             self.assertEqual(bool(agreed), with_tls_ids)
+
+    def test_what_the_peer_only_repeats_is_not_its_own(self) -> None:
+        """libdatachannel repeats every attribute that it does not know."""
+        ours, theirs = Side(1), Side(2)
+        offer = ours.offer()
+        theirs.take(offer)
+        answer = theirs.answer()
+        mine, its = (each.sdp.partition("a=tls-id:")[2].split("\r")[0] for each in (offer, answer))
+        echo = at_section(replaced(answer, its, mine), "a=refreeze:dtls")
+        (agreed,) = (each for each in ours.take(echo) if isinstance(each, DtlsAgreed))
+        self.assertEqual((agreed.remote_tls_id, agreed.payload), (None, None))
 
     def test_a_new_association_chooses_anew_rule_30(self) -> None:
         one, two = connected()

@@ -109,7 +109,10 @@ class DtlsNegotiation:
             return []
         # An answerer that says nothing is active (RFC 4145 section 4).
         client = ours.setup == "active" if answered_by_us else theirs.setup == "passive"
-        named = _Named(_identity(ours), _identity(theirs), client)
+        # libdatachannel repeats what it does not know: our tls-id, and our word on the payload.
+        echoed = theirs.tls_id is not None and theirs.tls_id == ours.tls_id
+        remote_tls_id = None if echoed else theirs.tls_id
+        named = _Named(_identity(ours), (theirs.fingerprints, remote_tls_id), client)
         if named == self._told or self._means_no_role(named):
             return []
         self._told = named
@@ -118,8 +121,8 @@ class DtlsNegotiation:
                 client=client,
                 fingerprints=tuple(sorted(theirs.fingerprints)),
                 local_tls_id=ours.tls_id,
-                remote_tls_id=theirs.tls_id,
-                payload=theirs.payload,
+                remote_tls_id=remote_tls_id,
+                payload=None if echoed else theirs.payload,
             )
         ]
 

@@ -16,7 +16,7 @@ ICE_PACING_DEFAULT: Final = 50
 """Milliseconds, when a description says nothing (RFC 8839 section 5.7)."""
 
 _TOKEN: Final = re.compile(r"[\x21\x23-\x27\x2a\x2b\x2d\x2e\x30-\x39\x41-\x5a\x5e-\x7e]{1,64}")
-_OPTIONS: Final = re.compile(r"[A-Za-z0-9+/]+(?: [A-Za-z0-9+/]+)*")
+_OPTIONS: Final = re.compile(r"[A-Za-z0-9+/]+(?:[ ,][A-Za-z0-9+/]+)*")
 _DIGITS: Final = re.compile(r"[0-9]{1,10}")
 _UFRAG: Final = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _PWD: Final = re.compile(r"[A-Za-z0-9+/]{22,256}")
@@ -35,9 +35,9 @@ def number(text: str, least: int, most: int, what: str) -> int:
 
 
 def ice_options(value: str) -> tuple[str, ...]:
-    """1*(1*ice-char), separated by single spaces."""
+    """1*(1*ice-char), separated by single spaces, or by commas as libdatachannel writes it."""
     _match(_OPTIONS, value, "ice-options of ice-chars, separated by spaces")
-    return tuple(value.split(" "))
+    return tuple(value.replace(",", " ").split(" "))
 
 
 def ice_pacing(value: str) -> int:

@@ -143,7 +143,8 @@ class MediaSection(Level):
     @property
     def ice_options(self) -> frozenset[str]:
         """The options in force here: browsers write them into the section."""
-        return frozenset((self.inherited("ice-options") or "").split())
+        value = self.inherited("ice-options")
+        return frozenset() if value is None else frozenset(grammar.ice_options(value))
 
     @property
     def fingerprints(self) -> frozenset[str]:
@@ -278,7 +279,8 @@ class SessionDescription:
     @property
     def ice_options(self) -> tuple[str, ...]:
         """``a=ice-options`` of the session level."""
-        return tuple((self.session.first("ice-options") or "").split())
+        value = self.session.first("ice-options")
+        return () if value is None else grammar.ice_options(value)
 
     @property
     def ice_pacing(self) -> int:

@@ -1,0 +1,3 @@
+module pionagent
+
+go 1.19

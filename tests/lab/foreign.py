@@ -1,0 +1,122 @@
+"""Other WebRTC stacks in a machine of the lab: their programs (:mod:`tests.lab.agents`) asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from tests.lab.commands import PATIENCE, LabError, until
+from tests.lab.namespaces import Namespace
+
+AGENTS = Path(__file__).with_name("agents")
+
+
+@frozen
+class Stack:
+    """One of them: how its program is started, what it needs, and whether it can restart ICE."""
+
+    name: str
+    command: Callable[[], Sequence[str]]
+    needs: Sequence[Path | str]
+    restarts: bool
+
+    def lacking(self) -> str | None:
+        """What is missing, in words."""
+        for each in self.needs:
+            there = each.exists() if isinstance(each, Path) else shutil.which(each) is not None
+            if not there:
+                return f"{self.name} (make peers: there is no {each})"
+        return None
+
+
+_VENV = AGENTS / ".venv" / "bin" / "python"
+_MODULES = AGENTS / "node_modules" / "node-datachannel"
+_PION = AGENTS / "pion" / "pionagent"
+
+AIORTC = Stack(
+    "aiortc", lambda: [str(_VENV), str(AGENTS / "aiortc_agent.py")], [_VENV], restarts=False
+)
+LIBDATACHANNEL = Stack(
+    "libdatachannel",
+    lambda: ["node", str(AGENTS / "datachannel_agent.js")],
+    ["node", _MODULES],
+    restarts=False,
+)
+PION = Stack("pion", lambda: [str(_PION)], [_PION], restarts=True)
+
+
+@define(eq=False)
+class Agent:
+    """One program with one connection; a :class:`~tests.lab.carried.Foreign`."""
+
+    namespace: Namespace
+    stack: Stack
+    _lines: Any = field(init=False)
+    _offered: bool = field(default=False, init=False)
+    """Whether there was a description already."""
+
+    def start(self) -> None:
+        """Run it."""
+        directory = self.namespace.directory
+        path = directory / f"{self.namespace.name}.sock"
+        self.namespace.start(
+            [*self.stack.command(), str(path)], directory / f"{self.namespace.name}.log"
+        )
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(PATIENCE)
+        until(lambda: connected.connect_ex(str(path)) == 0, f"{self.stack.name}'s program")
+        self._lines = connected.makefile("rw", encoding="utf-8")
+        connected.close()  # with the file, that is
+
+    def close(self) -> None:
+        """It ends by itself then."""
+        self._lines.close()
+
+    def ask(self, do: str, **fields: Any) -> dict[str, Any]:
+        """A command; LabError when it is refused."""
+        self._lines.write(json.dumps({"do": do, **fields}) + "\n")
+        self._lines.flush()
+        answer: dict[str, Any] = json.loads(self._lines.readline() or '{"error": "it has ended"}')
+        if "error" in answer:
+            raise LabError(f"{self.stack.name}: {do}: {answer['error']}")
+        return answer
+
+    @property
+    def connection(self) -> str:
+        """connectionState."""
+        return str(self.ask("state")["state"])
+
+    @property
+    def peer(self) -> str:
+        """The fingerprint of the other end that its DTLS found, as libdatachannel tells it."""
+        return str(self.ask("state")["peer"])
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        self.ask("close")
+
+    # Foreign
+
+    def offer(self, *, restart: bool) -> str:
+        """The first has a data channel, and nothing to restart."""
+        restart, self._offered = restart and self._offered, True
+        return str(self.ask("offer", restart=restart)["sdp"])
+
+    def answer(self, sdp: str) -> str:
+        """To ours."""
+        self._offered = True
+        return str(self.ask("answer", sdp=sdp)["sdp"])
+
+    def answered(self, sdp: str) -> None:
+        """By us."""
+        self.ask("answered", sdp=sdp)
+
+    def candidate(self, line: str) -> None:
+        """One that we trickled."""
+        self.ask("candidate", candidate=line)
