@@ -209,6 +209,49 @@ class AssociationTests(DtlsCase):
         self.finish(scene)
 
 
+class PatienceTests(DtlsCase):
+    """Thirty seconds for a handshake: of a path, and not of the clock."""
+
+    def test_a_handshake_waits_for_a_path_however_long_that_takes(self) -> None:
+        """The answer begins an association, but the path is away by then, and so is the old one."""
+        for side in SIDES:
+            for seconds in (5.0, 31.0, 52.0, 100.0):
+                scene = self.flowing()
+                certificate(scene, Fault(scene.now, "certificate", 0.0, side, 0))
+                scene.world.network.blackhole("alice", "bob", seconds=seconds, streams=False)
+                self.operator(scene, both=False, side=side)
+                scene.advance(seconds)
+                scene.flow(70.0)
+                self.assertEqual(self.session(scene, "alice").securing.counters["dtls-timeout"], 0)
+                self.finish(scene, (side, seconds))
+
+    def test_an_association_that_gave_up_during_a_round_gets_another_round(self) -> None:
+        """The round brings a path, but its answer was made before that end."""
+        for side in SIDES:
+            scene = self.flowing()
+            certificate(scene, Fault(scene.now, "certificate", 0.0, side, 0))
+            ice = self.session(scene, side).connection.iceTransport.datagrams
+            hear = self.dtls(scene, side)._received
+            ice.on_batch(lambda _: None)
+            self.operator(scene, both=False, side=side)
+            began = scene.now
+            scene.advance(29.9)
+            self.assertEqual(self.associations(scene), [2, 2])
+            scene.world.network.default(LinkSettings(delay=0.2))
+            self.operator(scene, both=False, side=side)
+            scene.advance(5.0)
+            ice.on_batch(hear)
+            failed = [
+                event
+                for name in SIDES
+                for event in scene.of(name, "session.dtls", began)
+                if event.fields["state"] == "failed"
+            ]
+            self.assertTrue(failed, "or nothing was tested")
+            scene.flow(60.0)
+            self.finish(scene)
+
+
 class RefusalTests(DtlsCase):
     """What no restart heals."""
 

@@ -64,6 +64,12 @@ class Securing:
             return ice
         return "disconnected" if self.transport.over else "checking"
 
+    @property
+    def gave_up(self) -> bool:
+        """There is no association, and another round may bring one: no path is good until then."""
+        problem = None if self.transport is None else self.transport.problem
+        return problem is not None and problem.heals
+
     # Around the exchange of descriptions
 
     def before_exchange(self) -> None:
@@ -87,6 +93,11 @@ class Securing:
             self._refuse(REFUSED if agreed.payload == "dtls" else "")
         elif self.problem and not self.transport.failed:
             self._refuse("")
+
+    def path_came(self) -> None:
+        """A round is over: another is needed if the association gave up meanwhile."""
+        if self.gave_up:
+            self.policy.protection_failed(self.problem, self.now(), heals=True)
 
     def _refuse(self, problem: str) -> None:
         if problem == self.problem:

@@ -332,7 +332,8 @@ class Session:
     def _state_changed(self, event: OutwardState, now: float) -> None:
         self._ice = state = event.state.value
         self._show_state(event.reason)
-        self.policy.ice_state(state, now, event.reason or None)
+        if not (state in GOOD and self.securing.gave_up):
+            self.policy.ice_state(state, now, event.reason or None)
         if state in _IN_DOUBT:
             self.gatherer.warm()
         if state == "failed":
@@ -373,6 +374,7 @@ class Session:
         if record is not None and record.ufrag == event.generation.ufrag:
             self.policy.round_connected(record.id, self._now())
             self._end_round(RoundOutcome.SUCCEEDED, "connected")
+        self.securing.path_came()
         # The successor of a relay may have come while this round was under way.
         self._paths.bases_leaving(self.gatherer.leaving)
 

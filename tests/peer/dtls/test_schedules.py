@@ -197,6 +197,37 @@ class StallTests(ScheduleCase):
         wire = self.play(Wire(lambda *_: ()))
         self.assertEqual([end.reason for end in wire.ends], [problems.TIMEOUT] * 2)
 
+    def test_without_a_path_it_waits_and_has_its_thirty_seconds_afterwards(self) -> None:
+        for heals in (True, False):
+            wire = Wire(lambda *_: ())
+            with openssl_time(wire.clock):
+                wire.start()
+                for _ in range(5):
+                    wire.clock.advance(25.0)
+                    for end in wire.ends:
+                        end.association.wait(wire.now)
+                        end.settle()
+                if heals:
+                    wire.fate = good
+                    for end in wire.ends:
+                        end.repeat()
+                wire.conclude()
+                self.assertEqual(wire.connected, heals, wire.story())
+                if not heals:
+                    self.assertEqual([end.reason for end in wire.ends], [problems.TIMEOUT] * 2)
+                    self.assertEqual([end.at for end in wire.ends], [155.0] * 2)
+
+    def test_a_flight_that_was_sent_too_often_for_openssl_is_a_timeout_too(self) -> None:
+        wire = Wire(lambda *_: ())
+        with openssl_time(wire.clock):
+            wire.start()
+            while wire.client.at is None and wire.now < 2000.0:
+                wire.clock.advance(20.0)
+                wire.client.association.wait(wire.now)
+                wire.client.settle()
+        self.assertEqual(wire.client.reason, problems.TIMEOUT, wire.story())
+        self.assertGreater(wire.client.association.timeouts, 8)
+
     def test_nothing_is_sent_after_the_end(self) -> None:
         wire = self.play(Wire(lambda *_: ()))
         sent = dict(wire.carried)

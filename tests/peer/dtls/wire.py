@@ -96,7 +96,7 @@ class End:
 
     def repeat(self) -> None:
         """The path is another one."""
-        self.association.repeat()
+        self.association.repeat(self.wire.now)
         self.settle()
 
     def close(self) -> None:

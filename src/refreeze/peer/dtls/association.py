@@ -125,12 +125,18 @@ class Association:
             return self._believe(now)
         return []
 
-    def repeat(self) -> None:
+    def repeat(self, now: float) -> None:
         """Send the latest flight once more as it was: the path is another one now.
 
         For the peer it is what was lost, or a duplicate such as networks make.
         """
         self._out += self._flight
+        self.wait(now)
+
+    def wait(self, now: float) -> None:
+        """Our patience begins anew: there was no path on which the peer could have answered."""
+        if self.state is AssociationState.CONNECTING:
+            self._deadline = now + self.handshake_seconds
 
     def close(self, now: float) -> None:
         """Say close_notify, if there is somebody to say it to."""

@@ -15,6 +15,7 @@ HANDSHAKE: Final = "dtls-handshake"
 REFUSED: Final = "dtls-refused"
 
 _NO_CERTIFICATE: Final = "peer did not return a certificate"
+_TOO_OFTEN: Final = "read timeout expired"
 
 
 @frozen
@@ -35,6 +36,8 @@ def from_openssl(error: SSL.Error) -> DtlsProblem:
     words = _words(error)
     if _NO_CERTIFICATE in words:
         return DtlsProblem(CERTIFICATE, "the peer has no certificate")
+    if _TOO_OFTEN in words:
+        return DtlsProblem(TIMEOUT, "a flight was sent a dozen times without an answer")
     if "alert" in words:
         return DtlsProblem(ALERT, f"the peer's alert: {words.rpartition('alert ')[2]}")
     return DtlsProblem(HANDSHAKE, words or type(error).__name__)

@@ -34,6 +34,7 @@ OURS: Final = "dtls"
 """Value of ``a=refreeze``: the payload is datagrams as they are, in records of DTLS."""
 
 _SCTP_HEADER: Final = 12
+_WITH_PATH: Final = ("connected", "completed")
 
 
 @define(eq=False, repr=False, kw_only=True)
@@ -207,6 +208,9 @@ class RTCDtlsTransport(EventTarget):
         if self._stopped:
             return
         associations = self._associations
+        if not any(associations.associations()):
+            self.counters.received_dropped["no-association"] += len(datagrams)
+            return
         coming = associations.coming
         if coming is not None and coming.state is AssociationState.NEW and not coming.client:
             coming.start(self.scheduler.now())  # the peer's path was ready before ours
@@ -239,7 +243,10 @@ class RTCDtlsTransport(EventTarget):
         return self._associations.next_deadline()
 
     def handle_timeout(self, now: float) -> None:
-        """See :class:`~refreeze.net.scheduler.Timed`."""
+        """See :class:`~refreeze.net.scheduler.Timed`. Without a path nobody is late."""
+        coming = self._associations.coming
+        if coming is not None and self.iceTransport.state not in _WITH_PATH:
+            coming.wait(now)
         self._associations.handle_timeout(now)
         self._settle()
 
@@ -253,7 +260,7 @@ class RTCDtlsTransport(EventTarget):
         if coming.state is AssociationState.NEW:
             coming.start(self.scheduler.now())
         else:
-            coming.repeat()
+            coming.repeat(self.scheduler.now())
         self._settle()
 
     def _settle(self) -> None:
