@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from refreeze.basics import Address, format_address
 from refreeze.peer.door import DoorCounters
-from refreeze.peer.dtls.records import is_dtls
 from refreeze.service import Daemon
 from refreeze.sessions.session import Session
 from refreeze.testing import Fate, LogEntry
@@ -64,7 +63,12 @@ def _is_protected(head: bytes) -> bool:
     within = unframed(head)
     if within[:1] and within[0] < 4:
         return True  # STUN's own words; a ufrag may look like anything
-    return is_dtls(within) and PLAIN not in within
+    return _is_dtls(within) and PLAIN not in within
+
+
+def _is_dtls(datagram: bytes) -> bool:
+    """By the first byte (RFC 7983 section 7)."""
+    return len(datagram) > 0 and 20 <= datagram[0] <= 63
 
 
 def _losses_of(scene: Scene, name: str, data: list[LogEntry]) -> Iterator[str]:

@@ -57,6 +57,18 @@ class StrangeContext(DtlsContext):
         self._context.set_verify(SSL.VERIFY_NONE, lambda *_: True)
 
 
+class WeakContext(DtlsContext):
+    """Somebody whose OpenSSL takes any key, their own too."""
+
+    def __attrs_post_init__(self) -> None:
+        self.fingerprints = self.certificate.getFingerprints()
+        self._context = SSL.Context(SSL.DTLS_METHOD)
+        self._context.set_cipher_list(b"ALL:@SECLEVEL=0")
+        self._context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+        self._context.use_certificate(self.certificate.x509)
+        self._context.use_privatekey(self.certificate.key)
+
+
 @frozen
 class Identity:
     """A certificate of a kind that we would never make, in the place of a RTCCertificate."""
@@ -72,10 +84,10 @@ class Identity:
 
 @cache
 def identity(kind: str) -> Identity:
-    """Self-signed: ``rsa``, ``p384``, ``expired`` or ``future``."""
+    """Self-signed: ``rsa``, ``weak``, ``p384``, ``expired`` or ``future``."""
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-    if kind == "rsa":
-        key = rsa.generate_private_key(65537, 2048)
+    if kind in {"rsa", "weak"}:
+        key = rsa.generate_private_key(65537, 2048 if kind == "rsa" else 1024)
     else:
         key = ec.generate_private_key(ec.SECP384R1() if kind == "p384" else ec.SECP256R1())
     begins = {"expired": -900, "future": 36500}.get(kind, -1)
@@ -209,6 +221,15 @@ class CertificateTests(StrangerCase):
         wire, end = self.meet(other, SERVER)
         self.assertEqual(end.reason, problems.CERTIFICATE, wire.story())
         self.assertLess(wire.now, AT_ONCE)
+
+    def test_a_key_that_anybody_can_find_proves_nothing(self) -> None:
+        """The description names the certificate, and RSA has 1024 bits."""
+        other = WeakContext(identity("weak"))  # type: ignore[arg-type]  # it has all that is used
+        for ours in SIDES:
+            wire, end = self.meet(other, ours)
+            self.assertEqual(end.reason, problems.CERTIFICATE, wire.story())
+            self.assertEqual(wire.other(end).reason, problems.ALERT, wire.story())
+            self.assertLess(wire.now, AT_ONCE)
 
 
 class VersionAndSuiteTests(StrangerCase):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -22,6 +23,7 @@ from refreeze.peer.dtls.problems import DtlsProblem, from_openssl
 from refreeze.peer.dtls.records import (
     APPLICATION,
     HEADER,
+    MAX_FRAGMENT,
     MAX_PLAINTEXT,
     Record,
     cut,
@@ -36,8 +38,8 @@ PATIENCE: Final = 2
 """So many timeouts without an answer before smaller datagrams are tried."""
 HANDSHAKE_SECONDS: Final = 30.0
 
-_BATCH: Final = 16_000
-"""Bytes of records that OpenSSL is given at once: it reads up to one buffer, and no half record."""
+_BATCH: Final = 8000
+"""Bytes of records after which OpenSSL's memory is emptied: it never shrinks once it grew."""
 _READ: Final = 65536
 _EPOCH: Final = b"\x00\x01"
 """Of all application data: there is no renegotiation."""
@@ -141,8 +143,7 @@ class Association:
     def close(self, now: float) -> None:
         """Say close_notify, if there is somebody to say it to."""
         if self.state is AssociationState.CONNECTED:
-            self._quietly(self._connection.shutdown)
-            self._out += self._written()
+            self._say_close()
         if self.state is not AssociationState.FAILED:
             self._end(AssociationState.CLOSED)
 
@@ -220,12 +221,12 @@ class Association:
         for datagram in datagrams:
             length = len(datagram)
             if (
-                HEADER < length <= _BATCH
+                HEADER < length <= HEADER + MAX_FRAGMENT
                 and datagram[0] == APPLICATION
                 and datagram[3:5] == _EPOCH
                 and datagram[11] << 8 | datagram[12] == length - HEADER
             ):
-                if size + length > _BATCH:
+                if batch and size + length > _BATCH:
                     self._decrypt(batch, plain)
                     batch, size = [], 0
                 batch.append(datagram)
@@ -285,17 +286,33 @@ class Association:
         """
         if self.state is not AssociationState.CONNECTED:
             return []
-        connection = self._connection
-        send = connection.send
-        lengths = [len(payload) for payload in payloads]
+        send = self._connection.send
+        records: list[bytes] = []
+        lengths: list[int] = []
+        size = 0
         try:
             for payload in payloads:
-                send(payload)
-            stream = connection.bio_read(sum(lengths) + 64 * len(lengths))
+                size += send(payload)
+                lengths.append(len(payload))
+                if size > _BATCH:
+                    records += self._sealed(lengths, size)
+                    lengths, size = [], 0
+            if lengths:
+                records += self._sealed(lengths, size)
         except SSL.Error as error:
             self._raised(error)
             return []
+        return records
+
+    def _sealed(self, lengths: list[int], size: int) -> list[bytes]:
+        """The records that OpenSSL made of payloads of these lengths, *size* bytes together."""
+        stream = self._connection.bio_read(size + 64 * len(lengths))
         return [stream] if len(lengths) == 1 else cut(stream, lengths, self.overhead)
+
+    @property
+    def restless(self) -> bool:
+        """Whether the owner has something to do besides passing data on."""
+        return bool(self._out) or self.state is not AssociationState.CONNECTED
 
     def take_transmits(self) -> list[bytes]:
         """Datagrams of the handshake and alerts, in order."""
@@ -316,8 +333,11 @@ class Association:
     def _handshake(self, now: float) -> None:
         if self._try(self._connection.do_handshake, done=True):
             self._finished = True
-            # A Finished that came more than once is kept by OpenSSL, and answered when it reads.
-            self._read_on(now)
+            if self._guard.encrypted > 1:
+                # A Finished that came more than once waits in OpenSSL, and is answered now.
+                self._read_on(now)
+            else:
+                self._flush(now)  # reading for nothing would keep a buffer of 16 KiB
         elif self._flush(now):
             self._unanswered = 0  # another flight: what came was of use
 
@@ -334,8 +354,8 @@ class Association:
         certificate = connection.get_peer_certificate()
         der = None if certificate is None else der_of(certificate)
         if der is None or not matches(der, self.fingerprints):
-            self._quietly(connection.shutdown)
-            self._fail(_MISMATCH)
+            self._say_close()
+            self._fail(problems.MISMATCH)
             return []
         self.peer_certificate = der
         self.protocol = connection.get_protocol_version_name()
@@ -356,20 +376,17 @@ class Association:
             return False
         return done or bool(result)
 
-    def _quietly(self, step: Callable[[], object]) -> None:
-        """The last words of an association that is over anyway."""
-        try:
-            step()
-        except SSL.Error:
-            self.dropped["unsaid"] += 1
+    def _say_close(self) -> None:
+        with suppress(SSL.Error):  # it is over in any case
+            self._connection.shutdown()
+        self._out += self._written()
 
     def _raised(self, error: SSL.Error) -> None:
         if isinstance(error, SSL.ZeroReturnError):
-            self._quietly(self._connection.shutdown)
-            self._out += self._written()
+            self._say_close()
             self._end(AssociationState.CLOSED)
         else:
-            self._fail(_MISMATCH if self._expected.refused else from_openssl(error))
+            self._fail(self._expected.problem or from_openssl(error))
 
     def _fail(self, problem: DtlsProblem) -> None:
         self.problem = problem
@@ -402,8 +419,3 @@ class Association:
         except SSL.Error:
             pass  # that was all
         return pack((record.data for record in split(stream)[0]), self.mtu)
-
-
-_MISMATCH: Final = DtlsProblem(
-    problems.FINGERPRINT, "the peer's certificate is not the one that its description names"
-)

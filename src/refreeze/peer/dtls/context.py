@@ -9,10 +9,14 @@ from OpenSSL import SSL, crypto
 
 from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.dtls.fingerprints import matches
+from refreeze.peer.dtls.problems import MISMATCH, WEAK_KEY, DtlsProblem
 
 _DTLS_1_2: Final = 0xFEFD
 _RELEASE_BUFFERS: Final = 0x10
 """SSL_MODE_RELEASE_BUFFERS: an idle association keeps no buffers of 16 KiB."""
+
+_KEY_TOO_SMALL: Final = 66
+"""X509_V_ERR_EE_KEY_TOO_SMALL: of fewer than the 112 bits of OpenSSL's security level 2."""
 
 _SUITES: Final = b"ECDHE+AESGCM+AES128:ECDHE+CHACHA20:ECDHE+AESGCM"
 """Forward secrecy and AEAD only; the smaller key first, which is faster and strong enough."""
@@ -26,12 +30,14 @@ class ExpectedPeer:
 
     fingerprints: tuple[str, ...] | None
     """None: not known yet; whoever asks later decides."""
-    refused: bool = False
+    problem: DtlsProblem | None = None
+    """Why the certificate was refused."""
 
     def accepts(self, der: bytes) -> bool:
         """Whether the handshake may go on with that certificate."""
-        self.refused = self.fingerprints is not None and not matches(der, self.fingerprints)
-        return not self.refused
+        if self.fingerprints is not None and not matches(der, self.fingerprints):
+            self.problem = MISMATCH
+        return self.problem is None
 
 
 @define(eq=False, repr=False)
@@ -69,13 +75,18 @@ class DtlsContext:
 
 
 def _verify(
-    connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _ok: int
+    connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, _ok: int
 ) -> bool:
-    """The chain means nothing, the leaf's fingerprint all (RFC 8122 section 6.2)."""
+    """The chain means nothing, the leaf's fingerprint all (RFC 8122 section 6.2).
+
+    A key whose owner is anybody who computes for a while proves nothing: RSA below 2048 bits.
+    """
     if depth > 0:
         return True
     expected = connection.get_app_data()
     assert isinstance(expected, ExpectedPeer)
+    if error == _KEY_TOO_SMALL:
+        expected.problem = WEAK_KEY
     return expected.accepts(der_of(certificate))
 
 

@@ -5,7 +5,7 @@ OpenSSL keeps what comes out of order, in whole buffers; so it is not given more
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from typing import Final
 
 from attrs import define, field
@@ -36,8 +36,11 @@ class HandshakeGuard:
     early: list[bytes] = field(factory=list, init=False)
     """Application data that overtook the peer's Finished."""
     _early_bytes: int = field(default=0, init=False)
-    _encrypted: int = field(default=0, init=False)
-    _recent: deque[float] = field(factory=deque, init=False)
+    encrypted: int = field(default=0, init=False)
+    """Records under keys that OpenSSL was given in the handshake."""
+    _second: float = field(default=0.0, init=False)
+    """When the second began of which the records are counted."""
+    _in_second: int = field(default=0, init=False)
 
     def in_handshake(self, record: Record, now: float) -> bool:
         """Whether a record goes to OpenSSL now; False: it is kept, or dropped and counted."""
@@ -47,9 +50,9 @@ class HandshakeGuard:
         if record.epoch > 1:
             return self._drop("old-epoch")
         if record.epoch == 1:
-            if self._encrypted >= MAX_ENCRYPTED:
+            if self.encrypted >= MAX_ENCRYPTED:
                 return self._drop("too-many")
-            self._encrypted += 1
+            self.encrypted += 1
         elif record.type == HANDSHAKE and record.message_length > MAX_MESSAGE:
             return self._drop("oversized-handshake")
         elif record.type == ALERT and not record.is_fatal_alert:
@@ -77,12 +80,11 @@ class HandshakeGuard:
         self._early_bytes += len(record.data)
 
     def _within_rate(self, now: float) -> bool:
-        recent = self._recent
-        while recent and recent[0] <= now - 1.0:
-            recent.popleft()
-        if len(recent) >= RECORDS_A_SECOND:
+        if now >= self._second + 1.0:
+            self._second, self._in_second = now, 0
+        if self._in_second >= RECORDS_A_SECOND:
             return self._drop("too-many")
-        recent.append(now)
+        self._in_second += 1
         return True
 
     def _drop(self, why: str) -> bool:

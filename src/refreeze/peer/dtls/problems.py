@@ -31,6 +31,14 @@ class DtlsProblem:
         return self.reason == TIMEOUT
 
 
+MISMATCH: Final = DtlsProblem(
+    FINGERPRINT, "the peer's certificate is not the one that its description names"
+)
+WEAK_KEY: Final = DtlsProblem(
+    CERTIFICATE, "the key of the peer's certificate is so small that others can find it"
+)
+
+
 def from_openssl(error: SSL.Error) -> DtlsProblem:
     """What pyOpenSSL raised: a list of (library, function, reason), or nothing to speak of."""
     words = _words(error)

@@ -65,11 +65,6 @@ def split(datagram: bytes) -> tuple[list[Record], int]:
     return found, size - at
 
 
-def is_dtls(datagram: bytes) -> bool:
-    """By the first byte (RFC 7983 section 7)."""
-    return len(datagram) > 0 and 20 <= datagram[0] <= 63
-
-
 def pack(records: Iterable[bytes], mtu: int) -> list[bytes]:
     """Whole records in as few datagrams of at most *mtu* bytes as their order allows."""
     datagrams: list[bytes] = []

@@ -7,6 +7,7 @@ the change, to the new one first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -23,6 +24,8 @@ DRAIN: Final = 3.0
 class Succession:
     """*current* carries the data, *coming* handshakes, *leaving* is only listened to."""
 
+    dropped: Counter[str]
+    """What none of them could use, by reason: each datagram once."""
     current: Association | None = None
     coming: Association | None = None
     leaving: Association | None = None
@@ -39,12 +42,14 @@ class Succession:
     def replace(self, association: Association) -> None:
         """*association* is to come; one that did not get ready is dropped."""
         if self.coming is not None:
-            self.coming.abandon()
+            self._forget(self.coming)
         self.coming = association
         self.number += 1
 
     def promote(self, now: float) -> None:
         """The one that came is connected."""
+        if self.leaving is not None:
+            self._forget(self.leaving)
         if self.current is not None:
             self.leaving, self.leaving_until = self.current, now + DRAIN
         self.current, self.coming = self.coming, None
@@ -52,24 +57,40 @@ class Succession:
     def clear(self) -> None:
         """None is left."""
         for association in self.associations():
-            association.abandon()
+            self._forget(association)
         self.current = self.coming = self.leaving = None
 
     def receive(self, datagrams: Sequence[bytes], now: float) -> list[bytes]:
         """The payloads for us."""
         current = self.current
-        if current is not None and self.coming is None and self.leaving is None:
-            return current.receive(datagrams, now)
         plain: list[bytes] = []
+        if current is not None and self.coming is None and self.leaving is None:
+            plain = current.receive(datagrams, now)
+            if current.dropped:
+                self._count(current)
+            return plain
         for datagram in datagrams:
             plain += self._receive_one(datagram, now)
         return plain
 
+    def _forget(self, association: Association) -> None:
+        association.abandon()
+        self._count(association)
+
+    def _count(self, association: Association) -> None:
+        self.dropped.update(association.dropped)
+        association.dropped.clear()
+
     def _receive_one(self, datagram: bytes, now: float) -> list[bytes]:
+        refused: Counter[str] = Counter()
         for association in self._order(datagram):
             plain = association.receive([datagram], now)
-            if plain:
+            if plain or not association.dropped:
+                self._count(association)
                 return plain
+            refused = refused or Counter(association.dropped)
+            association.dropped.clear()
+        self.dropped.update(refused)
         return []
 
     def _order(self, datagram: bytes) -> list[Association]:
@@ -97,12 +118,21 @@ class Succession:
             due = association.next_deadline()
             if due is not None and now >= due:
                 association.handle_timeout(now)
+                self._count(association)
         if self.leaving is not None and now >= self.leaving_until:
+            self._forget(self.leaving)
             self.leaving = None
 
     def take_transmits(self) -> list[bytes]:
         """Of all of them."""
         return [datagram for each in self.associations() for datagram in each.take_transmits()]
+
+    @property
+    def restless(self) -> bool:
+        """Whether there is more than one that carries data and has nothing else to say."""
+        current = self.current
+        alone = self.coming is None and self.leaving is None
+        return not alone or (current is not None and current.restless)
 
     @property
     def usable(self) -> Association | None:

@@ -54,7 +54,7 @@ class RTCDtlsTransport(EventTarget):
     problem: DtlsProblem | None = field(default=None, init=False)
     """Why there is no association; None while nothing is wrong."""
     counters: DoorCounters = field(factory=DoorCounters, init=False)
-    _associations: Succession = field(factory=Succession, init=False)
+    _associations: Succession = field(init=False)
     _agreed: DtlsAgreed | None = field(default=None, init=False)
     _receiver: PayloadReceiver | None = field(default=None, init=False)
     _handle: Handle = field(init=False)
@@ -66,6 +66,7 @@ class RTCDtlsTransport(EventTarget):
     _log: ClassVar[Logger] = Logger()
 
     def __attrs_post_init__(self) -> None:
+        self._associations = Succession(self.counters.received_dropped)
         self._handle = self.scheduler.add(self)
         self.iceTransport.datagrams.on_batch(self._received)
         self.iceTransport.route_watcher = lambda: self.queue_task(self._route_changed)
@@ -112,7 +113,6 @@ class RTCDtlsTransport(EventTarget):
             client=parameters.client,
             fingerprints=parameters.fingerprints,
             mtu=HANDSHAKE_MTU if route is None else min(HANDSHAKE_MTU, route),
-            dropped=self.counters.received_dropped,
         )
         self._associations.replace(association)
         if self._associations.usable is None:
@@ -187,7 +187,7 @@ class RTCDtlsTransport(EventTarget):
         handed = self.iceTransport.datagrams.send(records) if records else 0
         counters.handed += handed
         if handed < len(payloads):
-            counters.dropped["path"] += len(payloads) - handed
+            counters.dropped["path" if records else "no-association"] += len(payloads) - handed
             self._settle()
         return handed
 
@@ -215,7 +215,7 @@ class RTCDtlsTransport(EventTarget):
         if coming is not None and coming.state is AssociationState.NEW and not coming.client:
             coming.start(self.scheduler.now())  # the peer's path was ready before ours
         plain = associations.receive(datagrams, self.scheduler.now())
-        if coming is not None or associations.leaving is not None or len(plain) < len(datagrams):
+        if associations.restless:
             self._settle()
         if plain:
             self._hand_up(plain)
@@ -268,17 +268,16 @@ class RTCDtlsTransport(EventTarget):
         self._send_out()
         associations, now = self._associations, self.scheduler.now()
         coming, current = associations.coming, associations.current
+        latest = current if coming is None else coming
         if coming is not None and coming.state is AssociationState.CONNECTED:
             associations.promote(now)
             self._connected(coming)
-        elif coming is not None and coming.problem is not None:
-            self._fail(coming.problem)
-        elif coming is not None and coming.state is AssociationState.CLOSED:
+        elif latest is not None and latest.problem is not None:
+            self._fail(latest.problem)
+        elif latest is not None and latest.state is AssociationState.CLOSED:
             self._closed_by()
-        elif current is not None and current.problem is not None:
-            self._fail(current.problem)
-        elif current is not None and current.state is AssociationState.CLOSED and coming is None:
-            self._closed_by()
+        elif associations.usable is None and self.state == "connected":
+            self._show("connecting")  # the old association ended before the new one is ready
         if not self._stopped:
             self._handle.update()
 
