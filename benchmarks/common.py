@@ -28,7 +28,7 @@ from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
 from refreeze.net.udp import UdpPortFactory
-from refreeze.peer import PeerEnvironment, RTCCertificate, RTCPeerConnection
+from refreeze.peer import DtlsContext, PeerEnvironment, RTCCertificate, RTCPeerConnection
 
 LOOPBACK = "127.0.0.1"
 
@@ -164,11 +164,13 @@ class Host:
     """Everything of one machine: a mux, a pool of sockets, a scheduler, and connections."""
 
     address: str = LOOPBACK
+    dtls: bool = False
+    """Whether payload goes through DTLS."""
     mux: Mux = field(init=False)
     pool: SocketPool = field(init=False)
     scheduler: Scheduler = field(init=False)
     _bucket: CheckBucket = field(factory=CheckBucket, init=False)
-    _certificate: RTCCertificate = field(init=False)
+    _context: DtlsContext = field(init=False)
     _reactor: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -178,7 +180,7 @@ class Host:
         self.scheduler = Scheduler(self._reactor)
         self.mux = Mux(self.scheduler.now)
         self.pool = SocketPool(UdpPortFactory(self._reactor), self.mux, [self.address])
-        self._certificate = RTCCertificate.generate(datetime.now(UTC))
+        self._context = DtlsContext(RTCCertificate.generate(datetime.now(UTC)))
 
     def connection(self, peer: str) -> RTCPeerConnection:
         """One more; the k-th to a peer has the k-th socket."""
@@ -190,8 +192,9 @@ class Host:
             bucket=self._bucket,
             queue_task=lambda task: self._reactor.callLater(0, task),
             settings=AgentSettings(allow_loopback=True),
-            certificate=self._certificate,
+            certificate=self._context.certificate,
             gatherer=HostGatherer(lambda: lease.bases),
+            dtls=(lambda: self._context) if self.dtls else None,
         )
         return RTCPeerConnection(environment, lambda event: None)
 

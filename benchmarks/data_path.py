@@ -11,86 +11,20 @@ aioice's are asyncio datagram endpoints around a Connection.
 from __future__ import annotations
 
 import asyncio
-import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
 import aioice.ice
-from common import LOOPBACK, Figures, Host, Row, Span, nominated, run
-from connect import answered, offered, prepared
-
-from refreeze.net.udp import UdpPortFactory
-from refreeze.peer import RawProtect
-from refreeze.sessions.forward import Forward, ForwardSettings
+from common import LOOPBACK, Figures, Host, Row, run
+from connect import prepared
+from forwarders import forwarded
+from traffic import Program, drive
 
 SIZE = 1200
-WINDOW = 32
-"""Packets under way at a time: what no socket's buffer overflows with."""
-
-
-class Program:
-    """Sends to one forwarder and counts what the other delivers; plain sockets."""
-
-    def __init__(self) -> None:
-        self.out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.into = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        for each in (self.out, self.into):
-            each.bind((LOOPBACK, 0))
-            each.setblocking(False)
-        self.place: tuple[str, int] = self.into.getsockname()
-        self.sent = self.got = 0
-        self.heard_at = time.monotonic()
-
-    def work(self, target: tuple[str, int], total: int) -> bool:
-        """Receive what there is, send what the window lets; False when all came, or is lost."""
-        buffer = bytearray(2048)
-        try:
-            while True:
-                self.into.recv_into(buffer)
-                self.got += 1
-                self.heard_at = time.monotonic()
-        except BlockingIOError:
-            pass
-        while self.sent < total and self.sent - self.got < WINDOW:
-            self.out.sendto(b"\x80" + bytes(SIZE - 1), target)
-            self.sent += 1
-        if self.got < self.sent and time.monotonic() - self.heard_at > 1.0:
-            raise RuntimeError(f"{self.sent - self.got} packets were lost")
-        return self.got < total
-
-
-async def drive(target: tuple[str, int], program: Program, size: int, turn: Any) -> Figures:
-    """Send *size* packets; microseconds of CPU a packet, and the time of a thousand."""
-    span = Span()
-    program.heard_at = time.monotonic()
-    while program.work(target, size):
-        await turn()
-    wall, cpu = span.stop()
-    return {"cpu": cpu / size * 1e6, "wall": wall / size * 1e6}
 
 
 async def refreeze(size: int) -> Figures:
-    from twisted.internet import reactor  # noqa: PLC0415
-
-    alice, bob = Host(), Host()
-    pair = alice.connection("bob"), bob.connection("alice")
-    await offered(*pair)
-    await answered(*pair)
-    while not all(map(nominated, pair)):
-        await alice.turn()
-    program = Program()
-    factory: Any = UdpPortFactory(reactor)  # type: ignore[arg-type]
-    forwards = []
-    for connection, deliver in zip(pair, (None, "{}:{}".format(*program.place)), strict=True):
-        protect = RawProtect(connection.iceTransport.datagrams)
-        settings = ForwardSettings(listen=f"{LOOPBACK}:0", deliver=deliver)
-        forward = Forward(settings, factory, protect.send, alice.scheduler.now)
-        protect.on_batch(forward.deliver_from_path)
-        forward.start()
-        forwards.append(forward)
-    host, _, port = forwards[0].listen_address.rpartition(":")
-    return await drive((host, int(port)), program, size, alice.turn)
+    return await forwarded(size, SIZE)
 
 
 async def twisted(size: int) -> Figures:
@@ -108,7 +42,7 @@ async def twisted(size: int) -> Figures:
         def datagramReceived(self, datagram: bytes, addr: Any) -> None:
             self.transport.write(datagram, self.target)  # type: ignore[union-attr]
 
-    program = Program()
+    program = Program(SIZE)
     second = reactor.listenUDP(0, Relay(program.place), interface=LOOPBACK)
     first = reactor.listenUDP(0, Relay((LOOPBACK, second.getHost().port)), interface=LOOPBACK)
     host = Host()

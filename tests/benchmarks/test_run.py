@@ -48,5 +48,12 @@ class BenchmarkTests(SynchronousTestCase):
             table = self.play("hub_links.py", 20)
         self.assertRegex(table, r"memory of an idle link, KiB +[0-9.]+ +[0-9.]+")
 
+    def test_protect(self) -> None:
+        """Where the other stacks are not installed their columns are empty."""
+        self.assertIn("1200 bytes, CPU us a packet", self.play("protect.py", 200))
+
+    def test_handshakes(self) -> None:
+        self.assertIn("memory of an association", self.play("handshakes.py", 5))
+
     def test_data_path(self) -> None:
         self.assertIn("CPU us a packet", self.play("data_path.py", 500))
