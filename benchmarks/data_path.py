@@ -53,7 +53,7 @@ async def aioice_forwarders(size: int) -> Figures:
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: [LOOPBACK]
     pair = await prepared()
     await asyncio.gather(*(each.connect() for each in pair))
-    program, loop = Program(), asyncio.get_running_loop()
+    program, loop = Program(SIZE), asyncio.get_running_loop()
 
     class Listen(asyncio.DatagramProtocol):
         def __init__(self, forward: Callable[[bytes], Any] | None) -> None:
