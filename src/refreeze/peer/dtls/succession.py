@@ -83,7 +83,10 @@ class Succession:
 
     def _receive_one(self, datagram: bytes, now: float) -> list[bytes]:
         refused: Counter[str] = Counter()
-        for association in self._order(datagram):
+        asked = self._order(datagram)
+        if not asked:
+            refused["no-association"] = 1
+        for association in asked:
             plain = association.receive([datagram], now)
             if plain or not association.dropped:
                 self._count(association)

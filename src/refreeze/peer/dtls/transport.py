@@ -208,9 +208,6 @@ class RTCDtlsTransport(EventTarget):
         if self._stopped:
             return
         associations = self._associations
-        if not any(associations.associations()):
-            self.counters.received_dropped["no-association"] += len(datagrams)
-            return
         coming = associations.coming
         if coming is not None and coming.state is AssociationState.NEW and not coming.client:
             coming.start(self.scheduler.now())  # the peer's path was ready before ours
