@@ -31,6 +31,7 @@ from refreeze.peer import (
     RTCIceCandidate,
     RTCPeerConnection,
 )
+from tests.virtualtime import true_openssl_time
 
 GOOD = ("connected", "completed")
 LOOK = 0.05
@@ -94,6 +95,7 @@ class Ours:
     _scheduler: Scheduler = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        true_openssl_time()
         scheduler = self._scheduler = Scheduler(reactor)
         self.faults = FaultyPortFactory(UdpPortFactory(reactor), scheduler.now)
         self.mux = Mux(scheduler.now)

@@ -10,7 +10,8 @@ from attrs import evolve, frozen
 
 from refreeze.basics import Randomness
 from refreeze.sessions.supervisor import OperationError
-from refreeze.testing import LinkSettings
+from refreeze.testing import LinkSettings, SeededRandom
+from tests.peer.dtls.forge import forgery
 from tests.simulation.scene import NATS, SESSION, Scene
 
 End: TypeAlias = Callable[[], None]
@@ -191,6 +192,28 @@ def certificate(scene: Scene, fault: Fault) -> End:
     return nothing
 
 
+def forged(scene: Scene, fault: Fault) -> End:
+    """Somebody who knows the pair sends what is no record, or is under no key, as if the peer."""
+    if scene.shape.protect == "none":
+        return nothing
+    clock, random, ended = scene.world.reactor, SeededRandom(f"forged/{fault.salt}"), False
+
+    def one() -> None:
+        route = scene.route(fault.side)
+        port = None if route is None else scene.hosts[fault.side].port(route.base)
+        if port is not None and not scene.hosts[fault.side].asleep:
+            port.receive([(forgery(random), route.remote_address, 0) for _ in range(3)])
+        if not ended:
+            clock.run_at(clock.seconds() + 0.02 + random.random() * 0.2, one)
+
+    def end() -> None:
+        nonlocal ended
+        ended = True
+
+    one()
+    return end
+
+
 KINDS: dict[str, Kind] = {
     each.__name__: each
     for each in (
@@ -210,6 +233,7 @@ KINDS: dict[str, Kind] = {
         refused,
         operator,
         certificate,
+        forged,
     )
 }
 

@@ -64,6 +64,18 @@ def plausible(random: SeededRandom) -> bytes:
     return found
 
 
+def forgery(random: SeededRandom) -> bytes:
+    """What must never do any harm: no plaintext of a handshake, which nobody can tell from true."""
+    if random.random() < 0.3:
+        return noise(random)
+    kind = TYPES[int(random.random() * len(TYPES))]
+    epoch = (1, 1, 2, 65535)[int(random.random() * 4)]
+    number = int(random.random() * 2000)
+    return record(
+        kind, random.randbytes(1 + int(random.random() * 200)), epoch=epoch, number=number
+    )
+
+
 def spoiled(datagram: bytes, random: SeededRandom) -> bytes:
     """A true datagram, cut short, lengthened, or with bits that changed."""
     data = bytearray(datagram)

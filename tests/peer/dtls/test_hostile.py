@@ -2,87 +2,33 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import resource
 import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Sequence
 
 from OpenSSL import SSL
-from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.peer.dtls import AssociationState, problems
-from refreeze.peer.dtls.guard import MAX_EARLY, MAX_MESSAGE
 from refreeze.peer.dtls.records import ALERT, APPLICATION, HANDSHAKE, MAX_FRAGMENT
 from refreeze.testing import SeededRandom, openssl_time
 from tests.peer.dtls.forge import (
-    CLIENT_HELLO,
     CLOSE_NOTIFY,
     FATAL,
     HANDSHAKE_FAILURE,
     WARNING,
     alert,
     flips,
-    fragment,
     noise,
     plausible,
     record,
     spoiled,
 )
+from tests.peer.dtls.hostile import REASONS, HostileCase, throw
 from tests.peer.dtls.test_strangers import stranger
-from tests.peer.dtls.wire import CLIENT, DELAY, SERVER, SIDES, End, Wire, context
-from tests.virtualtime import need_openssl_time
+from tests.peer.dtls.wire import CLIENT, DELAY, SERVER, SIDES, Fate, Wire, context
 
-FLOOD = 20_000
-"""Datagrams."""
-ROOM = 2 * 1024 * 1024
-"""Bytes that the process may grow by in a flood: a hundredth of what was sent, or less."""
 STAGES = range(5)
 """How many datagrams were sent before something happens; with 4 the handshake is over."""
-REASONS = (
-    problems.ALERT,
-    problems.CERTIFICATE,
-    problems.FINGERPRINT,
-    problems.HANDSHAKE,
-    problems.TIMEOUT,
-)
-
-
-def resident() -> int:
-    """The memory of this process, OpenSSL's with it, in bytes."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
-
-
-class HostileCase(SynchronousTestCase):
-    """Handshakes that somebody disturbs."""
-
-    def setUp(self) -> None:
-        need_openssl_time()
-
-    def connected(self) -> Wire:
-        """Two that are."""
-        wire = Wire()
-        self.enterContext(openssl_time(wire.clock))
-        wire.start()
-        wire.conclude()
-        self.assertTrue(wire.connected, wire.story())
-        return wire
-
-    def unharmed(self, wire: Wire, what: object = "") -> None:
-        """Both are connected, and data flows."""
-        self.assertTrue(wire.connected, f"{what}: {wire.story()}")
-        self.assertTrue(wire.flows(), f"{what}: {wire.story()}")
-
-
-def throw(end: End, datagrams: Iterable[bytes]) -> int:
-    """All of it at one end; how many there were."""
-    count = 0
-    for count, datagram in enumerate(datagrams, 1):  # noqa: B007
-        end.take(datagram)
-    return count
 
 
 class NoiseTests(HostileCase):
@@ -178,14 +124,7 @@ class SpoiltTests(HostileCase):
         for which in [(CLIENT, 0), (CLIENT, 1), (SERVER, 0), (SERVER, 1)]:
             for _ in range(60):
                 wire = Wire()
-
-                def fate(sender: str, number: int, datagram: bytes) -> Iterable[float]:
-                    if (sender, number) == which:  # noqa: B023
-                        end = wire.ends[1 - SIDES.index(sender)]  # noqa: B023
-                        wire.clock.run_at(wire.now + 0.01, end.take, spoiled(datagram, random))  # noqa: B023
-                    return (0.02,)
-
-                wire.fate = fate  # type: ignore[assignment]
+                wire.fate = self.beside(wire, which, random)
                 with openssl_time(wire.clock):
                     wire.start()
                     wire.conclude()
@@ -194,6 +133,17 @@ class SpoiltTests(HostileCase):
                             self.assertIn(end.reason, REASONS, wire.story())
                     if wire.connected:
                         self.assertTrue(wire.flows(), wire.story())
+
+    def beside(self, wire: Wire, which: tuple[str, int], random: SeededRandom) -> Fate:
+        """Before that datagram arrives, something that was made of it does."""
+
+        def fate(sender: str, number: int, datagram: bytes) -> Sequence[float]:
+            if (sender, number) == which:
+                end = wire.ends[1 - SIDES.index(sender)]
+                wire.clock.run_at(wire.now + 0.01, end.take, spoiled(datagram, random))
+            return (DELAY,)
+
+        return fate
 
     def test_a_record_that_comes_again_is_no_second_payload(self) -> None:
         wire = self.connected()
@@ -290,151 +240,6 @@ class AlertTests(HostileCase):
                 self.assertEqual(wire.ends[1 - at].reason, problems.TIMEOUT)
 
 
-class FloodTests(HostileCase):
-    """More than anybody needs."""
-
-    def grows(self, end: End, datagrams: Callable[[int], bytes], seconds: float) -> int:
-        """Flood it for that long; the bytes by which the process grew."""
-        wire = end.wire
-        began, sent = wire.now, 0
-        throw(end, (datagrams(number) for number in range(500)))
-        before = resident()
-        while sent < FLOOD:
-            throw(end, (datagrams(number) for number in range(sent, sent + 1000)))
-            sent += 1000
-            wire.clock.advance(seconds * 1000 / FLOOD)
-        self.assertLess(wire.now - began, seconds + 1.0)
-        return resident() - before
-
-    def hellos(self) -> list[bytes]:
-        """ClientHellos of many clients."""
-        found = []
-        for _ in range(40):
-            wire = Wire(lambda *_: ())
-            with openssl_time(wire.clock):
-                wire.start()
-            found += wire.client.sent
-        return found
-
-    def test_client_hellos_cost_one_handshake(self) -> None:
-        """On a 5-tuple that is owned; each but the first is passed over."""
-        hellos = self.hellos()
-        for seconds in (0.0, 20.0):
-            wire = Wire(lambda *_: ())
-            with openssl_time(wire.clock):
-                wire.start()
-                end = wire.server
-                grown = self.grows(end, lambda n: hellos[n % len(hellos)], seconds)
-                self.assertLess(grown, ROOM)
-                sent = sum(map(len, end.sent))
-                self.assertLess(sent, 8 * 1200, "a flight and its repetitions, whatever came")
-                self.assertGreater(end.association.dropped["too-many"], FLOOD * 9 // 10)
-                wire.clock.advance(30.0)
-                self.assertEqual(end.reason, problems.TIMEOUT, wire.story())
-
-    def test_client_hellos_to_a_connected_association(self) -> None:
-        hellos = self.hellos()
-        wire = self.connected()
-        for end in wire.ends:
-            sent = len(end.sent)
-            grown = self.grows(end, lambda n: hellos[n % len(hellos)], 0.0)
-            self.assertLess(grown, ROOM)
-            self.assertEqual(len(end.sent), sent)
-            self.assertEqual(end.association.dropped["old-epoch"], FLOOD + 500)
-        self.unharmed(wire)
-
-    def test_huge_messages_in_fragments(self) -> None:
-        """Each claims to be of a message as long as is allowed, and there are many of them."""
-
-        def piece(number: int) -> bytes:
-            body = fragment(
-                11, bytes(1000), length=MAX_MESSAGE, number=number % 12, offset=number % 15 * 1000
-            )
-            return record(HANDSHAKE, body, number=number)
-
-        for at in range(2):
-            wire = Wire(lambda *_: ())
-            with openssl_time(wire.clock):
-                wire.start()
-                self.assertLess(self.grows(wire.ends[at], piece, 20.0), ROOM, wire.story())
-
-    def test_messages_that_claim_too_much(self) -> None:
-        wire = Wire()
-        with openssl_time(wire.clock):
-            wire.start()
-            for end in wire.ends:
-                for length in (MAX_MESSAGE + 1, 2**24 - 1):
-                    body = fragment(11, bytes(500), length=length, number=1)
-                    end.take(record(HANDSHAKE, body, number=9))
-                self.assertEqual(end.association.dropped["oversized-handshake"], 2)
-            wire.conclude()
-            self.unharmed(wire)
-
-    def test_fragments_outside_of_their_message(self) -> None:
-        """They end the handshake at most: never an exception, never memory."""
-        for at in range(2):
-            for offset, length in ((5, 5), (2**24 - 1, 100), (100, 0), (99, 100)):
-                wire = Wire()
-                with openssl_time(wire.clock):
-                    wire.start()
-                    body = fragment(CLIENT_HELLO, bytes(10), length=length, offset=offset)
-                    wire.ends[at].take(record(HANDSHAKE, body, number=9))
-                    wire.conclude()
-                    for end in wire.ends:
-                        self.assertTrue(end.reason is None or end.reason in REASONS)
-
-    def test_encrypted_records_before_there_are_keys(self) -> None:
-        for kind in (HANDSHAKE, ALERT, APPLICATION):
-            for at in range(2):
-                wire = Wire()
-                with openssl_time(wire.clock):
-                    wire.start()
-                    end = wire.ends[at]
-                    wire.fate = lambda *_: ()
-
-                    def one(number: int) -> bytes:
-                        return record(kind, bytes(1100), epoch=1, number=number)  # noqa: B023
-
-                    self.assertLess(self.grows(end, one, 20.0), ROOM, (kind, wire.story()))
-                    dropped = end.association.dropped.total()
-                    self.assertGreaterEqual(dropped, FLOOD - MAX_EARLY - 64, wire.story())
-
-    def test_encrypted_nonsense_to_a_connected_association(self) -> None:
-        wire = self.connected()
-        for kind in (HANDSHAKE, ALERT, APPLICATION):
-            for end in wire.ends:
-                sent = len(end.sent)
-
-                def one(number: int) -> bytes:
-                    return record(kind, bytes(1100), epoch=1, number=number)  # noqa: B023
-
-                self.assertLess(self.grows(end, one, 0.0), ROOM)
-                self.assertEqual(len(end.sent), sent)
-        self.unharmed(wire)
-
-    def test_data_that_waited_in_vain_is_counted(self) -> None:
-        for end in (self.waited("fails"), self.waited("closes"), self.waited("is abandoned")):
-            self.assertEqual(end.association.dropped["early"], 3)
-            self.assertEqual(end.received, [])
-
-    def waited(self, how: str) -> End:
-        """A client that got data before the last flight, which never came."""
-        wire = Wire(lambda sender, n, _: () if (sender, n) == (SERVER, 1) else (DELAY,))
-        with openssl_time(wire.clock):
-            wire.start()
-            wire.clock.advance(0.5)
-            wire.fate = lambda sender, *_: (DELAY,) if sender == SERVER else ()
-            wire.server.send(b"one", b"two", b"three")
-            wire.clock.advance(0.1)
-            if how == "closes":
-                wire.client.close()
-            elif how == "is abandoned":
-                wire.client.association.abandon()
-            else:
-                wire.clock.advance(30.0)
-        return wire.client
-
-
 class RenegotiationTests(HostileCase):
     """A peer that wants to be somebody else in mid-session."""
 
@@ -490,21 +295,20 @@ class RandomTests(HostileCase):
 
         def attack(sender: str, datagram: bytes) -> None:
             end = wire.ends[1 - SIDES.index(sender)]
-            forged = (
-                noise(random)
-                if random.random() < 0.3
-                else plausible(random)
-                if random.random() < malice
-                else spoiled(datagram, random)
-            )
+            if random.random() < 0.3:
+                forged = noise(random)
+            elif random.random() < malice:
+                forged = plausible(random)
+            else:
+                forged = spoiled(datagram, random)
             wire.clock.run_at(wire.now + random.random() * 0.05, end.take, forged)
 
-        def fate(sender: str, _number: int, datagram: bytes) -> Iterable[float]:
+        def fate(sender: str, _number: int, datagram: bytes) -> Sequence[float]:
             for _ in range(int(random.random() * 4)):
                 attack(sender, datagram)
-            return () if random.random() < loss else (0.02,)
+            return () if random.random() < loss else (DELAY,)
 
-        wire.fate = fate  # type: ignore[assignment]
+        wire.fate = fate
         with openssl_time(wire.clock):
             wire.start()
             wire.conclude()

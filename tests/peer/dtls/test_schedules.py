@@ -7,13 +7,24 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from math import inf
 from weakref import ref
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.peer.dtls import AssociationState, problems
 from refreeze.testing import SeededRandom, openssl_time
-from tests.peer.dtls.wire import CLIENT, DELAY, SERVER, SIDES, Fate, Wire, good
+from tests.peer.dtls.fates import (
+    Which,
+    arrive,
+    bad_until,
+    copied,
+    lose,
+    lose_from,
+    lose_like,
+    stall,
+)
+from tests.peer.dtls.wire import CLIENT, DELAY, SERVER, SIDES, Wire, good
 from tests.virtualtime import need_openssl_time
 
 FRAGMENTING = 300
@@ -21,19 +32,6 @@ FRAGMENTING = 300
 RTT = 2 * DELAY
 REPEATED = 1.0
 """Seconds after which OpenSSL sends a flight again, for the first time."""
-
-Which = tuple[str, int]
-"""A datagram: whose, and which of that side's."""
-
-
-def lose(*which: Which) -> Fate:
-    """These datagrams never arrive."""
-    return lambda sender, number, _: () if (sender, number) in which else (DELAY,)
-
-
-def stall(side: str, at: int) -> Fate:
-    """From that datagram of a side's on nothing of it arrives any more."""
-    return lambda sender, number, _: () if sender == side and number >= at else (DELAY,)
 
 
 class ScheduleCase(SynchronousTestCase):
@@ -88,33 +86,24 @@ class FlightTests(ScheduleCase):
             self.assertLess(wire.now, 8.0, pair)
 
     def test_a_flight_that_is_lost_again_when_it_is_repeated(self) -> None:
-        for side, number in self.datagrams(1200):
-            for times in (2, 3):
-                seen: list[bytes] = []
-
-                def fate(sender: str, _: int, datagram: bytes) -> Sequence[float]:
-                    if sender == side and kind(datagram) == wanted and len(seen) < times:  # noqa: B023
-                        seen.append(datagram)  # noqa: B023
-                        return ()
-                    return (DELAY,)
-
-                wanted = kind(self.play(Wire()).ends[SIDES.index(side)].sent[number])
-                wire = self.connects(Wire(fate), (side, number, times))
-                self.assertEqual(len(seen), times, wire.story())
+        flights = self.play(Wire())
+        for side, end in zip(SIDES, flights.ends, strict=True):
+            for number, sample in enumerate(end.sent):
+                for times in (2, 3):
+                    wire = self.connects(
+                        Wire(lose_like(side, sample, times)), (side, number, times)
+                    )
+                    self.assertEqual(wire.lost, times, wire.story())
 
     def test_duplicates_of_every_datagram_change_nothing(self) -> None:
         for mtu in (1200, FRAGMENTING):
             for copies in (2, 4):
-                wire = self.connects(Wire(lambda *_, n=copies: (DELAY,) * n, mtu=mtu))
+                wire = self.connects(Wire(copied(copies), mtu=mtu))
                 self.assertEqual(wire.client.at, 2 * RTT)
 
     def test_a_duplicate_that_comes_much_later_changes_nothing(self) -> None:
         for which in self.datagrams(FRAGMENTING):
-
-            def fate(sender: str, number: int, _: bytes) -> Sequence[float]:
-                late = (sender, number) == which  # noqa: B023
-                return (DELAY, DELAY + 0.5, DELAY + 5.0) if late else (DELAY,)
-
+            fate = arrive(which, DELAY, DELAY + 0.5, DELAY + 5.0)
             wire = self.connects(Wire(fate, mtu=FRAGMENTING), which)
             with openssl_time(wire.clock):
                 wire.clock.advance(6.0)
@@ -131,22 +120,14 @@ class FlightTests(ScheduleCase):
     def test_a_flight_that_arrives_after_it_was_repeated(self) -> None:
         for which in self.datagrams(1200):
             for late in (1.5, 3.5, 8.0):
-
-                def fate(sender: str, number: int, _: bytes) -> Sequence[float]:
-                    return (late if (sender, number) == which else DELAY,)  # noqa: B023
-
-                self.connects(Wire(fate), (which, late))
+                self.connects(Wire(arrive(which, late)), (which, late))
 
     def test_a_round_trip_longer_than_the_timer(self) -> None:
         self.connects(Wire(lambda *_: (1.3,)))
 
     def test_data_that_overtakes_the_last_flight_waits_for_it(self) -> None:
         """The server is connected before the client, and may send at once."""
-
-        def fate(sender: str, number: int, _: bytes) -> Sequence[float]:
-            return (0.5 if (sender, number) == (SERVER, 1) else DELAY,)
-
-        wire = Wire(fate)
+        wire = Wire(arrive((SERVER, 1), 0.5))
         with openssl_time(wire.clock):
             wire.start()
             wire.clock.run_until(lambda: wire.server.at is not None, 1.0)
@@ -156,11 +137,6 @@ class FlightTests(ScheduleCase):
             wire.conclude()
             self.assertEqual(wire.client.received, [b"first", b"second"])
             self.assertTrue(wire.flows())
-
-
-def kind(datagram: bytes) -> tuple[int, int]:
-    """Type and epoch of its first record, and which handshake message it begins with."""
-    return datagram[0], datagram[13] if datagram[3:5] == b"\0\0" else -1
 
 
 class MtuTests(ScheduleCase):
@@ -287,15 +263,10 @@ class EndTests(ScheduleCase):
 
     def test_another_path_in_any_flight_costs_no_timeout(self) -> None:
         """Whatever was under way is lost, and sent again over the new path (repeat)."""
-        for carried in range(1, 5):
-            wire = Wire()
+        for carried in range(4):
+            wire = Wire(lose_from(carried))
             with openssl_time(wire.clock):
                 wire.start()
-                wire.fate = lambda *_: ()
-                lost_from = carried
-                wire.fate = lambda *_, w=wire, n=lost_from: (
-                    () if w.carried.total() >= n else (DELAY,)
-                )
                 wire.clock.advance(0.2)
                 wire.fate = good
                 for end in wire.ends:
@@ -381,19 +352,6 @@ class RandomTests(ScheduleCase):
     CALM = 10.0
     """Seconds after which the wire is good."""
 
-    def fate(self, seed: int, wire: Wire) -> Fate:
-        """A bad wire."""
-        random = SeededRandom(f"dtls/{seed}")
-        loss, twice, jitter = random.random() * 0.6, random.random() * 0.5, random.random() * 2.0
-
-        def fate(_sender: str, _number: int, _datagram: bytes) -> Sequence[float]:
-            if wire.now >= self.CALM:
-                return (DELAY,)
-            copies = 0 if random.random() < loss else 1 + (random.random() < twice)
-            return [DELAY + jitter * random.random() ** 2 for _ in range(copies)]
-
-        return fate
-
     def seeds(self) -> Iterator[int]:
         """Those to play."""
         alone = os.environ.get("REFREEZE_SEED")
@@ -407,15 +365,14 @@ class RandomTests(ScheduleCase):
             random = SeededRandom(f"dtls/{seed}/shape")
             mtu = (FRAGMENTING, 548, 1200)[int(random.random() * 3)]
             wire = Wire(mtu=mtu)
-            wire.fate = self.fate(seed, wire)
+            wire.fate = bad_until(wire, self.CALM, SeededRandom(f"dtls/{seed}"))
             self.connects(wire, f"seed {seed}")
 
     def test_every_wire_that_stays_bad_ends(self) -> None:
         """Connected, or with the one reason that another attempt may heal."""
-        self.CALM = 1e9
         for seed in self.seeds():
             wire = Wire(mtu=FRAGMENTING)
-            wire.fate = self.fate(seed, wire)
+            wire.fate = bad_until(wire, inf, SeededRandom(f"dtls/{seed}"))
             self.play(wire)
             for end in wire.ends:
                 good_end = end.state is AssociationState.CONNECTED
