@@ -17,6 +17,8 @@ _MALFORMED = (
     f"(stun && _ws.expert.severity >= {_WARNING}) || "
     "(!stun && !icmp && !icmpv6 && (udp.port in {3478, 3479} || udp[12:4] == 21:12:a4:42))"
 )
+_UNPROTECTED = "!(stun || dtls || arp || icmp || icmpv6 || tcp)"
+_RELAYED = "udp && stun.channel"
 _LOOKS_FIRST = ("-o", "udp.try_heuristic_first:TRUE")
 """A relayed port may be some other protocol's by its number: what it carries tells."""
 
@@ -65,3 +67,22 @@ class Capture:
         What it takes for no STUN at all is seen by its port or its magic cookie.
         """
         return self.lines(_MALFORMED, "frame.number", "_ws.expert.message", options=_LOOKS_FIRST)
+
+    def unprotected(self) -> list[str]:
+        """What is neither STUN (TURN among it) nor DTLS, nor the network's own, nor a stream."""
+        names = ("frame.number", "frame.protocols", "udp.payload")
+        return self.lines(_UNPROTECTED, *names, options=_LOOKS_FIRST)
+
+    def records(self, content_type: int) -> int:
+        """How many packets have DTLS records of that type."""
+        wanted = f"dtls.record.content_type == {content_type}"
+        return len(self.lines(wanted, "frame.number", options=_LOOKS_FIRST))
+
+    def relayed(self) -> list[bytes]:
+        """What ChannelData over UDP carries, which tshark leaves as it is."""
+        packets = map(bytes.fromhex, self.lines(_RELAYED, "udp.payload", options=_LOOKS_FIRST))
+        return [packet[4 : 4 + int.from_bytes(packet[2:4], "big")] for packet in packets]
+
+    def holds(self, words: bytes) -> bool:
+        """Whether these bytes are in some packet, whatever tshark takes it for."""
+        return words in self.file.read_bytes()

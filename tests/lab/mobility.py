@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
 
@@ -38,9 +39,9 @@ class Trip:
     flow: Flow
 
     @classmethod
-    def begin(cls, world: World, alice: Machine, bob: Machine) -> Trip:
-        """Run everything; packets pass both ways when this returns."""
-        world.session(LINE, alice, bob)
+    def begin(cls, world: World, alice: Machine, bob: Machine, **settings: Any) -> Trip:
+        """Run everything, the session with *settings*; packets pass both ways on return."""
+        world.session(LINE, alice, bob, **settings)
         world.start()
         for each in (alice, bob):
             each.daemon.wait_up(LINE, 30.0)

@@ -24,7 +24,10 @@ from tests.lab.namespaces import Namespace
 _PACKET = struct.Struct("!4sI")
 _MARK = b"\x80lab"
 """Not the beginning of anything else that is sent here."""
+MARKER = b"a program's own words; "
+"""What packets are filled with, so that a capture of plain payload shows it."""
 SIZE = 200
+_FILLING = (MARKER * SIZE)[: SIZE - _PACKET.size]
 USUAL_RATE = 50.0
 """Packets a second."""
 
@@ -84,7 +87,7 @@ class Program:
         self.due = max(self.due + self.interval, now)
         if self.target is None:
             return
-        packet = _PACKET.pack(_MARK, len(self.sent)).ljust(SIZE, b"\0")
+        packet = _PACKET.pack(_MARK, len(self.sent)) + _FILLING
         self.sent.append(now)
         with suppress(OSError):
             self.socket.sendto(packet, self.target)
