@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from sys import intern
 from typing import Final
 
 from attrs import define, field
@@ -79,8 +80,6 @@ class Association:
     state: AssociationState = field(default=AssociationState.NEW, init=False)
     problem: DtlsProblem | None = field(default=None, init=False)
     """Why it is FAILED."""
-    peer_certificate: bytes | None = field(default=None, init=False)
-    """In DER, when it was believed."""
     protocol: str | None = field(default=None, init=False)
     cipher: str | None = field(default=None, init=False)
     srtp_profile: str | None = field(default=None, init=False)
@@ -93,10 +92,11 @@ class Association:
     _guard: HandshakeGuard = field(init=False)
     _finished: bool = field(default=False, init=False)
     """OpenSSL's handshake is over; the peer may still have to be believed."""
+    _believed: bool = field(default=False, init=False)
     _deadline: float | None = field(default=None, init=False)
     _timer: float | None = field(default=None, init=False)
     _unanswered: int = field(default=0, init=False)
-    _flight: list[bytes] = field(factory=list, init=False)
+    _flight: Sequence[bytes] = field(default=(), init=False)
     _out: list[bytes] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -104,6 +104,11 @@ class Association:
         self._connection = self.context.connection(self._expected, client=self.client)
         self._connection.set_ciphertext_mtu(self.mtu)
         self._guard = HandshakeGuard(self.dropped)
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """In DER, once it was believed. OpenSSL keeps it."""
+        return self._certificate() if self._believed else None
 
     # Life
 
@@ -193,7 +198,7 @@ class Association:
             self._receive_flight(datagram, now)
             if self._finished:
                 plain += self._believe(now)
-            if self.peer_certificate is not None:
+            if self._believed:
                 return plain + self._receive_data(datagrams[at + 1 :], now)
         return plain
 
@@ -275,7 +280,7 @@ class Association:
         if got < len(batch):
             self.dropped["undecryptable"] += len(batch) - got
         if got:
-            self._flight = []  # the peer has our last flight, or it could send nothing
+            self._flight = ()  # the peer has our last flight, or it could send nothing
 
     # Out
 
@@ -351,19 +356,22 @@ class Association:
         if self.fingerprints is None or self.state is not AssociationState.CONNECTING:
             return []
         connection = self._connection
-        certificate = connection.get_peer_certificate()
-        der = None if certificate is None else der_of(certificate)
+        der = self._certificate()
         if der is None or not matches(der, self.fingerprints):
             self._say_close()
             self._fail(problems.MISMATCH)
             return []
-        self.peer_certificate = der
-        self.protocol = connection.get_protocol_version_name()
-        self.cipher = connection.get_cipher_name()
-        self.srtp_profile = connection.get_selected_srtp_profile().decode() or None
+        self._believed = True
+        self.protocol = intern(connection.get_protocol_version_name())
+        self.cipher = intern(connection.get_cipher_name() or "")
+        self.srtp_profile = intern(connection.get_selected_srtp_profile().decode()) or None
         self.overhead = HEADER + 16 + (0 if "CHACHA20" in (self.cipher or "") else 8)
         self.state = AssociationState.CONNECTED
         return self._receive_data(self._guard.take_early(), now)
+
+    def _certificate(self) -> bytes | None:
+        certificate = self._connection.get_peer_certificate()
+        return None if certificate is None else der_of(certificate)
 
     def _try(self, step: Callable[[], object], *, done: bool = False) -> bool:
         """Do one step of OpenSSL's; whether it did something. What it raises ends us."""
@@ -396,7 +404,7 @@ class Association:
     def _end(self, state: AssociationState) -> None:
         self.state = state
         self._timer = self._deadline = None
-        self._flight = []
+        self._flight = ()
         if early := self._guard.take_early():
             self.dropped["early"] += len(early)
 
