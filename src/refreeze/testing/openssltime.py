@@ -128,7 +128,7 @@ class _Teller:
 def _teller() -> _Teller:
     """The one of this process, which OpenSSL asks from then on."""
     kinds = _SLOTS.get(platform.machine())
-    if not hasattr(ctypes.CDLL(None), "dl_iterate_phdr") or kinds is None:
+    if kinds is None or not hasattr(ctypes.CDLL(None), "dl_iterate_phdr"):
         raise OpenSslTimeUnavailable(f"not on {platform.system()} {platform.machine()}")
     slot = next((each.slot(_SYMBOL, kinds) for each in _openssl()), None)
     if slot is None:
@@ -139,13 +139,15 @@ def _teller() -> _Teller:
 
 
 def _write(slot: int, address: int) -> None:
-    """Put *address* into *slot*, whose page the loader has made read-only (RELRO)."""
+    """Put *address* into *slot*, whose page the loader may have made read-only (RELRO).
+
+    It stays writable: where it was so before, the loader and the library still write there.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     page = ctypes.c_void_p(slot - slot % PAGESIZE)
     if libc.mprotect(page, ctypes.c_size_t(PAGESIZE), PROT_READ | PROT_WRITE):
         raise OpenSslTimeUnavailable(f"mprotect: {os.strerror(ctypes.get_errno())}")
     ctypes.c_void_p.from_address(slot).value = address
-    libc.mprotect(page, ctypes.c_size_t(PAGESIZE), PROT_READ)
 
 
 # The loaded libraries (elf(5), dl_iterate_phdr(3))
