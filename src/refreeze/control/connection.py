@@ -45,6 +45,9 @@ _PER_TURN = 16
 
 AUTH_SECONDS = 10.0
 AUTH_TRIES = 3
+AUDITED = 64
+"""Characters of a value that are logged. What is longer may be an envelope at the wrong verb."""
+
 LINGER = 5.0
 """Seconds that a closing connection has to take what is left for it."""
 
@@ -304,14 +307,16 @@ class ControlConnection(Protocol):
 
     def _audit(self, request: Request, outcome: str) -> None:
         """What was asked, by whom; an envelope holds a password and is left out."""
-        words = ["..."] if request.verb == "signal" else map(grammar.format_value, request.words)
+        said = request.verb != "signal"
+        keys = {key: _cut(value) for key, value in request.keys.items()} if said else {}
+        words = map(_cut, request.words) if said else ["..."]
         self._log.info(
             "control: {who} ({name}) asked {verb} {words} {keys}: {outcome}",
             who=self.who,
             name=grammar.format_value(self.name or None),
             verb=request.verb,
-            words=" ".join(words),
-            keys=grammar.format_fields(request.keys),
+            words=" ".join(map(grammar.format_value, words)),
+            keys=grammar.format_fields(keys),
             outcome=outcome,
         )
 
@@ -465,3 +470,7 @@ _OWN: dict[str, Callable[[ControlConnection, Request], None]] = {
     "unwatch": ControlConnection._unwatch,
     "quit": ControlConnection._quit,
 }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= AUDITED else f"{text[:AUDITED]}..."
