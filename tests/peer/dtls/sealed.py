@@ -22,6 +22,8 @@ class Sealer:
     """Speaks with the keys of a connected association, of a suite with AES-128-GCM and SHA-256."""
 
     association: Association
+    client: bool | None = field(default=None, kw_only=True)
+    """Whose keys; None: its own, which its peer can read."""
     _key: bytes = field(init=False)
     _salt: bytes = field(init=False)
     _numbers: count[int] = field(factory=lambda: count(40), init=False)
@@ -31,7 +33,8 @@ class Sealer:
         assert "AES128-GCM-SHA256" in (self.association.cipher or "")
         connection = self.association._connection
         block = _key_block(connection)
-        at = 0 if self.association.client else 1
+        client = self.association.client if self.client is None else self.client
+        at = 0 if client else 1
         self._key = block[at * _KEY : (at + 1) * _KEY]
         salts = block[2 * _KEY :]
         self._salt = salts[at * _SALT : (at + 1) * _SALT]

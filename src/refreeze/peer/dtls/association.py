@@ -42,8 +42,9 @@ HANDSHAKE_SECONDS: Final = 30.0
 _BATCH: Final = 8000
 """Bytes of records after which OpenSSL's memory is emptied: it never shrinks once it grew."""
 _READ: Final = 65536
-_EPOCH: Final = b"\x00\x01"
-"""Of all application data: there is no renegotiation."""
+_DATA: Final = b"\x17\xfe\xfd\x00\x01"
+"""How application data begins: type, version, and the only epoch with keys."""
+_LONGEST: Final = HEADER + MAX_FRAGMENT
 
 
 def _fingerprints(given: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -226,9 +227,8 @@ class Association:
         for datagram in datagrams:
             length = len(datagram)
             if (
-                HEADER < length <= HEADER + MAX_FRAGMENT
-                and datagram[0] == APPLICATION
-                and datagram[3:5] == _EPOCH
+                datagram[:5] == _DATA
+                and HEADER < length <= _LONGEST
                 and datagram[11] << 8 | datagram[12] == length - HEADER
             ):
                 if batch and size + length > _BATCH:
@@ -279,7 +279,7 @@ class Association:
         got = len(plain) - before
         if got < len(batch):
             self.dropped["undecryptable"] += len(batch) - got
-        if got:
+        if got and self._flight:
             self._flight = ()  # the peer has our last flight, or it could send nothing
 
     # Out
