@@ -51,6 +51,8 @@ AUDITED = 64
 LINGER = 5.0
 """Seconds that a closing connection has to take what is left for it."""
 
+_TOO_SLOW = "it was not done with its handshake in time"
+
 PRIVATE_TOPIC = "signal"
 """Its events hold ICE passwords: only operators get it, and only who names it."""
 
@@ -86,6 +88,7 @@ class ControlConnection(Protocol):
     _missed: int = field(default=0, init=False)
     _last_missed: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
+    _late: bool = field(default=False, init=False)
 
     _log: ClassVar[Logger] = Logger()
 
@@ -133,6 +136,7 @@ class ControlConnection(Protocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
+        self._late = True
         self._stream.abortConnection()
 
     @property
@@ -159,7 +163,7 @@ class ControlConnection(Protocol):
         if self.host is not None and not self.holder:
             verification = verification_of(self.transport)
             why = reason.getErrorMessage() if verification is None else verification.lost(reason)
-            self.server.turned_away(self, why)
+            self.server.turned_away(self, _TOO_SLOW if self._late else why)
         self.server.gone(self)
 
     def readConnectionLost(self) -> None:

@@ -103,7 +103,14 @@ class Connection:
             self._socket = connect(where, timeout, certificates or Certificates())
         except (OSError, ValueError) as error:
             raise ConnectError(f"{where}: {words(error)}") from None
-        greeting = self.line(timeout)
+        try:
+            self._greeted(where, cookie)
+        except BaseException:
+            self.close()
+            raise
+
+    def _greeted(self, where: str, cookie: str) -> None:
+        greeting = self.line(self.timeout)
         if greeting.startswith("* bye"):
             raise ConnectError(f"{where}: the daemon hung up: {greeting[6:]}")
         if not greeting.startswith("* refreeze 1"):
