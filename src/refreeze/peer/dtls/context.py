@@ -42,7 +42,11 @@ class ExpectedPeer:
 
 @define(eq=False, repr=False)
 class DtlsContext:
-    """Our identity in DTLS. The highest version that the library has is spoken, 1.2 the least."""
+    """Our identity in DTLS, which is 1.2.
+
+    OpenSSL 4.0 has no 1.3. One that has it would write records with other headers (RFC 9147
+    section 4), which :mod:`~refreeze.peer.dtls.records` takes for no records.
+    """
 
     certificate: RTCCertificate
     fingerprints: list[tuple[str, str]] = field(init=False)
@@ -52,6 +56,7 @@ class DtlsContext:
         self.fingerprints = self.certificate.getFingerprints()
         context = self._context = SSL.Context(SSL.DTLS_METHOD)
         context.set_min_proto_version(_DTLS_1_2)
+        context.set_max_proto_version(_DTLS_1_2)
         context.set_cipher_list(_SUITES)
         context.set_options(
             SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_QUERY_MTU
