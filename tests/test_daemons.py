@@ -47,8 +47,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class TwoDaemonsTests(SynchronousTestCase):
-    """The story with separate processes."""
+class DaemonsCase(SynchronousTestCase):
+    """Alice and bob as processes, a program at either, and the hub in alice."""
+
+    template = CONFIG
 
     def setUp(self) -> None:
         self.directory = tempfile.mkdtemp()
@@ -61,7 +63,7 @@ class TwoDaemonsTests(SynchronousTestCase):
             serve = f'serve = "unix:{self.directory}/hub.sock"' if name == "alice" else ""
             with open(f"{self.directory}/{name}.toml", "w") as file:
                 file.write(
-                    CONFIG.format(
+                    self.template.format(
                         name=name,
                         peer=peer,
                         serve=serve,
@@ -92,13 +94,17 @@ class TwoDaemonsTests(SynchronousTestCase):
         for name in self.daemons:
             self.kill(name)
 
-    def ctl(self, name: str, *words: str) -> str:
+    def run_ctl(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
         """refreezectl against one of them."""
         command = [sys.executable, "-m", "refreeze.ctl.main", *words]
         where = os.environ | {"REFREEZE_SOCKET": f"{self.directory}/{name}.sock"}
-        done = subprocess.run(
+        return subprocess.run(
             command, env=where, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
+
+    def ctl(self, name: str, *words: str) -> str:
+        """The output of refreezectl that must succeed."""
+        done = self.run_ctl(name, *words)
         self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
         return done.stdout
 
@@ -126,6 +132,10 @@ class TwoDaemonsTests(SynchronousTestCase):
             except TimeoutError:
                 continue
         self.fail(f"{data!r} never arrived")
+
+
+class TwoDaemonsTests(DaemonsCase):
+    """The story with separate processes."""
 
     def test_the_session_comes_back_after_either_daemon_was_killed(self) -> None:
         """Without a touch on the other side; the second time the hub dies too."""
