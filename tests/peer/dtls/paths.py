@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from attrs import define, evolve, field
+from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.jsep import DtlsAgreed
 from refreeze.net.scheduler import Scheduler
@@ -13,8 +14,9 @@ from refreeze.peer.door import DoorCounters, PayloadReceiver
 from refreeze.peer.dtls import Association, DtlsContext, DtlsEvent, RTCDtlsTransport
 from refreeze.peer.events import Event
 from refreeze.peer.icetransport import RTCIceTransport
-from refreeze.testing import VirtualClock
+from refreeze.testing import VirtualClock, openssl_time
 from tests.peer.dtls.wire import CLIENT, DELAY, SERVER, context, fingerprints
+from tests.virtualtime import need_openssl_time
 
 FAR = 1500
 """Bytes that the path takes."""
@@ -177,3 +179,31 @@ class Talk:
             f"{each.name} {each.transport.state} {each.told} {each.counters}"
             for each in self.speakers
         )
+
+
+class TransportCase(SynchronousTestCase):
+    """Two transports, and OpenSSL in their time."""
+
+    def setUp(self) -> None:
+        need_openssl_time()
+        self.talk = Talk()
+        self.clock = self.talk.clock
+        self.client, self.server = self.talk.speakers
+        time = openssl_time(self.clock)
+        time.__enter__()
+        self.addCleanup(time.__exit__, None, None, None)
+
+    def flows(self) -> None:
+        """Data gets through, both ways."""
+        for speaker, other in ((self.client, self.server), (self.server, self.client)):
+            before = len(other.received)
+            payloads = [f"{speaker.name} {number}".encode() for number in range(3)]
+            self.assertEqual(speaker.send(*payloads), 3, self.talk.story())
+            self.clock.advance(2 * DELAY)
+            self.assertEqual(other.received[before:], payloads, self.talk.story())
+
+    def balanced(self) -> None:
+        """Whatever was offered went, or was dropped with a reason."""
+        for speaker in self.talk.speakers:
+            counters = speaker.counters
+            self.assertEqual(counters.offered, counters.handed + counters.dropped.total())

@@ -37,6 +37,8 @@ SMALL_MTU: Final = 548
 """When flights are lost: what every IPv4 path takes (RFC 791's 576 bytes less the headers)."""
 PATIENCE: Final = 2
 """So many timeouts without an answer before smaller datagrams are tried."""
+PAUSE: Final = 1.0
+"""Seconds after which a flight is tried again that had no path."""
 HANDSHAKE_SECONDS: Final = 30.0
 
 _BATCH: Final = 8000
@@ -139,12 +141,18 @@ class Association:
         For the peer it is what was lost, or a duplicate such as networks make.
         """
         self._out += self._flight
-        self.wait(now)
-
-    def wait(self, now: float) -> None:
-        """Our patience begins anew: there was no path on which the peer could have answered."""
         if self.state is AssociationState.CONNECTING:
             self._deadline = now + self.handshake_seconds
+
+    def wait(self, now: float) -> None:
+        """There is no path on which the peer could answer: nothing is sent, and nobody is late.
+
+        OpenSSL gives up after a dozen timeouts, so they are for flights that may arrive.
+        """
+        if self.state is AssociationState.CONNECTING:
+            self._deadline = now + self.handshake_seconds
+            if self._timer is not None:
+                self._timer = now + PAUSE
 
     def close(self, now: float) -> None:
         """Say close_notify, if there is somebody to say it to."""
