@@ -360,12 +360,15 @@ class Policy:
         machine.settle(now)
 
     def release(self, now: float) -> None:
-        """End a hold, an operator's or that of a refused DTLS."""
-        gates = self._machine.gates
-        if gates.hold_reason is not None or gates.protection is not None:
-            gates.hold_reason = gates.hold_until = gates.protection = None
-            self._machine.note("watchdog.released")
-            self._machine.settle(now)
+        """End a hold, an operator's or that of a refused DTLS, which gets another association."""
+        machine, gates = self._machine, self._machine.gates
+        if gates.hold_reason is None and gates.protection is None:
+            return
+        if gates.protection is not None:
+            machine.path_failed(now, Cause.DTLS)
+        gates.hold_reason = gates.hold_until = gates.protection = None
+        machine.note("watchdog.released")
+        machine.settle(now)
 
     def reset(self, now: float) -> None:
         """Close the circuit and forget all failures; a broken path restarts soon."""
