@@ -1,12 +1,12 @@
 # Completion of refreezectl for bash: verbs, options, session names, and words of its own.
 _refreezectl() {
     local word=${COMP_WORDS[COMP_CWORD]} verb= each
-    local options="--socket --cookie --timeout --json --quiet --verbose --read-only --help"
+    local options="--connect --socket --cookie --cert --key --ca --server-name --timeout --json --quiet --verbose --read-only --help"
     for each in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case $each in -*) ;; *) verb=$each; break ;; esac
     done
     COMPREPLY=()
-    [[ $verb == pki ]] && options="--host --days --dir --force --json --quiet"
+    [[ $verb == pki ]] && options="--host --role --days --dir --force --json --quiet"
     if [[ $word == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
     elif [[ -z $verb ]]; then

@@ -1,6 +1,14 @@
 """The control port: a line protocol for people with nc and for programs."""
 
 from refreeze.control.access import Access, Role
+from refreeze.control.client import (
+    Answer,
+    ControlClient,
+    ControlError,
+    ControlEvent,
+    ControlRefused,
+    connect_control,
+)
 from refreeze.control.codes import CommandError
 from refreeze.control.commands import Commands
 from refreeze.control.events import EventLog
@@ -9,11 +17,17 @@ from refreeze.control.server import ControlServer
 
 __all__ = [
     "Access",
+    "Answer",
     "CommandError",
     "Commands",
+    "ControlClient",
+    "ControlError",
+    "ControlEvent",
+    "ControlRefused",
     "ControlServer",
     "EventLog",
     "Operations",
     "Role",
     "Settable",
+    "connect_control",
 ]

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cryptography import x509
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from refreeze.names import control_of_uri
-from refreeze.signaling.certificates import alternative_names
+from refreeze.signaling.certificates import holders_of
 from refreeze.signaling.places import TlsPlace, server_endpoint
 from refreeze.signaling.tls import TlsIdentity, TlsServerEndpoint
 from refreeze.signaling.verification import Verification, verification_of
@@ -33,14 +31,4 @@ def holder_of(transport: object) -> tuple[str, str]:
 
 
 def _verification() -> Verification:
-    return Verification(names_in=_holders, nobody="is for no client of the control port")
-
-
-def _holders(certificate: x509.Certificate) -> list[str]:
-    """``ROLE/NAME``, as the certificate has them."""
-    found = [
-        control_of_uri(each.value)
-        for each in alternative_names(certificate)
-        if isinstance(each, x509.UniformResourceIdentifier)
-    ]
-    return [f"{role}/{name}" for role, name in (each for each in found if each is not None)]
+    return Verification(names_in=holders_of, nobody="is for no client of the control port")

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from refreeze.names import name_of_uri
+from refreeze.names import control_of_uri, name_of_uri
 from refreeze.net.files import check_regular, read_checked
 
 MAX_FILE: Final = 1024 * 1024
@@ -81,6 +81,16 @@ def names_of(certificate: x509.Certificate) -> list[str]:
     return [name for name in uris if name is not None]
 
 
+def holders_of(certificate: x509.Certificate) -> list[str]:
+    """``ROLE/NAME`` of whom *certificate* lets drive daemons; ValueError as :func:`names_of`."""
+    found = [
+        control_of_uri(each.value)
+        for each in alternative_names(certificate)
+        if isinstance(each, x509.UniformResourceIdentifier)
+    ]
+    return [f"{role}/{name}" for role, name in (each for each in found if each is not None)]
+
+
 def hosts_of(certificate: x509.Certificate) -> list[Host]:
     """The host names and addresses that *certificate* is for; ValueError as :func:`names_of`."""
     kinds = x509.DNSName, x509.IPAddress
@@ -133,7 +143,7 @@ def load(files: CertificateFiles) -> Material:
 def check_client(files: CertificateFiles, material: Material, name: str) -> None:
     """Whether the daemon *name* can show this certificate to a hub; CertificateError."""
     if name not in material.names:
-        whose = ", ".join(material.names)
+        whose = ", ".join(material.names) or "no daemon"
         raise CertificateError(f"{files.certificate}: is for {whose}, not for {name}")
     if not _allows(material.chain[0], ExtendedKeyUsageOID.CLIENT_AUTH):
         raise CertificateError(f"{files.certificate}: is not for a client of TLS")
@@ -198,8 +208,9 @@ def _fit(key: PrivateKey, certificate: x509.Certificate) -> bool:
 
 
 def _names(path: str, certificate: x509.Certificate) -> list[str]:
+    """Of daemons, or of people who drive them."""
     try:
-        return names_of(certificate)
+        return names_of(certificate) + holders_of(certificate)
     except ValueError:
         raise CertificateError(f"{path}: its extensions cannot be read") from None
 
