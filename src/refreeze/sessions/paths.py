@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import define
 
 from refreeze.basics import Address
-from refreeze.peer import Event, RTCIceCandidateError, RTCIceTransport
+from refreeze.peer import Event, RTCIceCandidateError, RTCPeerConnection
 from refreeze.watchdog import Policy
 
 
@@ -15,7 +15,7 @@ from refreeze.watchdog import Policy
 class Paths:
     """I turn ways that come and go into facts for the watchdog."""
 
-    ice: RTCIceTransport
+    connection: RTCPeerConnection
     policy: Policy
     now: Callable[[], float]
     has_path: Callable[[], bool]
@@ -23,6 +23,9 @@ class Paths:
     settle: Callable[[], None]
     tell: Callable[..., None]
     """Emits an event of the session: topic and fields."""
+
+    def __attrs_post_init__(self) -> None:
+        self.connection.addEventListener("icecandidateerror", self._server_failed)
 
     def paths_came(self) -> None:
         """A relay is there (again): a session without a path goes for it at once."""
@@ -39,17 +42,16 @@ class Paths:
         """Addresses, sockets or relays went away; a path over one of them is lost."""
         hit = self._routes_over(bases)
         for base in bases:
-            self.ice.base_gone(base)
+            self.connection.iceTransport.base_gone(base)
         if hit:
             self.policy.network("major", self.now())
         self.settle()
 
     def _routes_over(self, bases: Sequence[Address]) -> bool:
-        route = self.ice.transport.route
+        route = self.connection.iceTransport.transport.route
         return route is not None and route.base in bases
 
-    def server_failed(self, event: Event) -> None:
-        """An ``icecandidateerror``."""
+    def _server_failed(self, event: Event) -> None:
         error = event.error
         if isinstance(error, RTCIceCandidateError):
             self.tell("server.failed", url=error.url, code=error.errorCode, why=error.errorText)

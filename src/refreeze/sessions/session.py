@@ -25,7 +25,7 @@ from refreeze.ice.generation import (
 )
 from refreeze.jsep import Description, DescriptionType, JsepError
 from refreeze.net.gatherer import SessionGatherer
-from refreeze.net.scheduler import Handle, Scheduler
+from refreeze.net.scheduler import Handle
 from refreeze.peer import (
     PeerEnvironment,
     Protect,
@@ -123,22 +123,17 @@ class Session:
             tell=self._tell,
             changed=self._security_changed,
         )
-        self.protect.on_batch(self.forward.deliver_from_path)
-        self.forward.path_send = self.protect.send
+        self.securing.protect.on_batch(self.forward.deliver_from_path)
+        self.forward.path_send = self.securing.protect.send
         self._paths = self.gatherer.watcher = Paths(
-            ice=self.connection.iceTransport,
+            connection=self.connection,
             policy=self.policy,
             now=self._now,
             has_path=lambda: self.state in GOOD,
             settle=self.settle,
             tell=self._tell,
         )
-        self.connection.addEventListener("icecandidateerror", self._paths.server_failed)
-        self._handle = self._scheduler.add(self)
-
-    @property
-    def _scheduler(self) -> Scheduler:
-        return self.environment.scheduler
+        self._handle = self.environment.scheduler.add(self)
 
     @property
     def protect(self) -> Protect:
@@ -146,15 +141,14 @@ class Session:
         return self.securing.protect
 
     def _now(self) -> float:
-        return self._scheduler.now()
+        return self.environment.scheduler.now()
 
     # Life
 
     def start(self) -> None:
         """Bind the forward and join the signaling; ForwardError when the former fails."""
         self.forward.start()
-        identity = self.identity
-        self._carrier = self.signaling.attach(identity.name, identity.peer, self)
+        self._carrier = self.signaling.attach(self.identity.name, self.identity.peer, self)
         self.policy.opened(self._now())
         self.settle()
 
