@@ -1,4 +1,4 @@
-"""Two peer connections on loopback: an exchange, data, a restart; as a library user writes it."""
+"""Two peer connections on loopback: an exchange, protected data, a restart; for library users."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
 from refreeze.net.udp import UdpPortFactory
-from refreeze.peer import PeerEnvironment, RTCCertificate, RTCPeerConnection
+from refreeze.peer import DtlsContext, PeerEnvironment, RTCCertificate, RTCPeerConnection
 
 
 def connection(reactor: Any, scheduler: Scheduler) -> RTCPeerConnection:
@@ -25,6 +25,7 @@ def connection(reactor: Any, scheduler: Scheduler) -> RTCPeerConnection:
     mux = Mux(scheduler.now)
     pool = SocketPool(UdpPortFactory(reactor), mux, ["127.0.0.1"])
     lease = pool.lease("peer")
+    identity = DtlsContext(RTCCertificate.generate(datetime.now(UTC)))
     environment = PeerEnvironment(
         mux=mux,
         scheduler=scheduler,
@@ -32,8 +33,9 @@ def connection(reactor: Any, scheduler: Scheduler) -> RTCPeerConnection:
         bucket=CheckBucket(),
         queue_task=lambda call: reactor.callLater(0, call),
         settings=AgentSettings(allow_loopback=True),
-        certificate=RTCCertificate.generate(datetime.now(UTC)),
+        certificate=identity.certificate,
         gatherer=HostGatherer(lambda: lease.bases),
+        dtls=lambda: identity,
     )
     return RTCPeerConnection(environment, lambda event: None)
 
@@ -58,17 +60,19 @@ async def main(reactor: Any) -> None:
     def hear(payloads: Sequence[bytes]) -> None:
         heard.extend(payloads)
 
-    bob.iceTransport.datagrams.on_batch(hear)
+    assert alice.dtlsTransport is not None
+    assert bob.dtlsTransport is not None
+    bob.dtlsTransport.on_batch(hear)
     for restart in (False, True):
         await exchange(alice, bob, restart=restart)
-        while alice.iceTransport.transport.pending or alice.iceConnectionState == "checking":
+        while alice.iceTransport.transport.pending or alice.connectionState != "connected":
             await task.deferLater(reactor, 0.01)
         pair = alice.iceTransport.getSelectedCandidatePair()
         assert pair is not None
-        alice.iceTransport.datagrams.send([b"hello over " + str(pair.remote_address).encode()])
+        alice.dtlsTransport.send([b"hello over " + str(pair.remote_address).encode()])
         while len(heard) <= restart:
             await task.deferLater(reactor, 0.01)
-        print(alice.iceConnectionState, heard[-1].decode())
+        print(alice.connectionState, heard[-1].decode())
     alice.close()
     bob.close()
     scheduler.stop()
