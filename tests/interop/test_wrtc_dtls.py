@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from refreeze.peer import DtlsClosed, DtlsConnected
+from refreeze.peer import DtlsClosed, DtlsConnected, DtlsFailed
+from tests.interop.forged import forged
 from tests.interop.ours import Ours
 from tests.interop.peers import wrtc_peer
 from tests.interop.test_wrtc import Call
@@ -53,3 +54,31 @@ class ProtectedTests(TestCase):
             await call.ours.until(lambda: DtlsClosed() in call.ours.told)
 
         return Deferred.fromCoroutine(story())
+
+    def test_its_fingerprint_is_another(self) -> Deferred[None]:
+        async def story() -> None:
+            call = await self.call()
+            answer = await call.ask("answer", sdp=await call.ours.offer())
+            await call.ours.answered(forged(answer["sdp"]))
+            await self.failed(call, "dtls-fingerprint")
+
+        return Deferred.fromCoroutine(story())
+
+    def test_our_fingerprint_is_another(self) -> Deferred[None]:
+        async def story() -> None:
+            call = await self.call()
+            offer = await call.ask("offer")
+            await call.ask("answered", sdp=forged(await call.ours.answer(offer["sdp"])))
+            await self.failed(call, "dtls-alert")
+
+        return Deferred.fromCoroutine(story())
+
+    async def failed(self, call: Call, reason: str) -> None:
+        """Both are."""
+        ours = call.ours
+        await ours.until(lambda: ours.connection.connectionState == "failed")
+        while (await call.ask("state"))["connection"] != "failed":
+            pass
+        (told,) = ours.told
+        assert isinstance(told, DtlsFailed)
+        self.assertEqual((told.problem.reason, told.problem.heals), (reason, False))
