@@ -17,15 +17,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.config import ConfigError, DaemonSettings, load
 from refreeze.control.settings import ControlPlaces
+from refreeze.net import servers
+from refreeze.net.servers import IceServer
 from refreeze.signaling import CandidateInit, Envelope, EnvelopeKind, format_envelope
 from refreeze.stun import long_term_key
 from refreeze.testing import NatSettings
+from refreeze.turn import TurnCredentials, time_limited
 from tests.secrets import EDGE, Secrets
 from tests.signaling.pki import Pki
 from tests.simulation.scene import SESSION, Shape, TurnShape
 from tests.test_tls_daemons import LONG, TlsScene
 
 DAY = 86400.0
+SHARED = "what-the-TURN-server-shares"
 ASKED = (
     *("version", "ping", "status", "list", f"show {SESSION}", "stats", "metrics"),
     *(f"history {SESSION}", "get", "help", "doctor"),
@@ -69,14 +73,23 @@ class SecretScene(TlsScene):
 
     directory: str
     secrets: Secrets
-    passwords: int = 0
 
     def _settings(self, name: str) -> DaemonSettings:
         control = ControlPlaces(socket=f"/virtual/{name}.sock")
         state = os.path.join(self.directory, name)
         return evolve(super()._settings(name), control=control, state_dir=state, faults=True)
 
+    def _servers(self) -> dict[str, IceServer]:
+        known = super()._servers()
+        if known["turn"].secret is not None:
+            known["turn"] = evolve(known["turn"], secret=SHARED)
+        return known
+
     def rotate(self, server: Any) -> None:
+        if self.shape.turn is not None and self.shape.turn.credentials == "secret":
+            server.rotate_credentials(secret=SHARED)
+            self.secrets.learn("TURN secret", SHARED)
+            return
         self.rotations += 1
         name, password = f"user-{self.rotations}", f"the-{self.rotations}th-TURN-password"
         server.rotate_credentials({name: password})
@@ -96,6 +109,12 @@ class SecretTests(SynchronousTestCase):
         globalLogPublisher.addObserver(self.note)
         self.addCleanup(globalLogPublisher.removeObserver, self.note)
 
+        self.patch(servers, "time_limited", self.time_limited)
+        self.clients: list[Client] = []
+
+    def begin(self, turn: TurnShape) -> None:
+        """The scene; everybody is watched."""
+
         class Here(SecretScene):
             directory = os.path.abspath(self.mktemp())
             secrets = self.secrets
@@ -103,14 +122,19 @@ class SecretTests(SynchronousTestCase):
 
         self.directory = Here.directory
         nat = NatSettings()
-        self.scene = Here(1, Shape(turn=TurnShape(), nat=nat, bob_nat=nat))
+        self.scene = Here(1, Shape(turn=turn, nat=nat, bob_nat=nat))
         self.addCleanup(self.scene.end)
-        self.clients: list[Client] = []
         for name in ("hub", "alice", "bob"):
             key = os.path.join(Here.pki.directory, f"{name}.key")
             self.secrets.learn_key("TLS key", Path(key).read_bytes())
         for name in ("alice", "bob"):
             self.follow(name)
+
+    def time_limited(self, secret: str, user: str, expires: int) -> TurnCredentials:
+        """What is made of a secret is one, too."""
+        made = time_limited(secret, user, expires)
+        self.secrets.learn("TURN password", made.password)
+        return made
 
     def note(self, event: LogEvent) -> None:
         """The line, and every field: observers of other kinds write them all."""
@@ -176,7 +200,7 @@ class SecretTests(SynchronousTestCase):
         self.learn_certificate("alice")
         self.restart("alice")
         assert scene.turn is not None
-        scene.rotate(scene.turn)
+        scene.rotate(scene.turn)  # no news where there is a shared secret
         for name in ("alice", "bob"):
             running = scene.running[name]
             running.read_settings = lambda running=running: running.settings
@@ -255,22 +279,29 @@ class SecretTests(SynchronousTestCase):
             "reprs": self.representations(),
         }
 
-    def test_a_whole_life_shows_none(self) -> None:
+    def look(self, *turn: str) -> None:
+        """Live, ask, provoke and ask again; these kinds of secrets were at work, and some more."""
         self.live()
         self.ask_everything()
         self.provoke()
         self.ask_everything()
-        self.assertEqual(
-            self.secrets.kinds(), {"ice-pwd", "TURN password", "TURN key", "TLS key", "DTLS key"}
-        )
-        shown = self.everything()
-        for where, text in shown.items():
+        self.assertEqual(self.secrets.kinds(), {"ice-pwd", "TLS key", "DTLS key", *turn})
+        for where, text in self.everything().items():
             self.assertGreater(len(text), 1000, where)
             self.assertEqual(self.secrets.found(text), [], where)
         self.assertEqual(self.secrets.found_in_files(self.directory, "dtls.pem"), [])
 
+    def test_a_whole_life_shows_none(self) -> None:
+        self.begin(TurnShape())
+        self.look("TURN password", "TURN key")
+
+    def test_a_life_with_credentials_that_are_made_of_a_secret(self) -> None:
+        self.begin(TurnShape(credentials="secret", ttl=60.0))
+        self.look("TURN secret", "TURN password")
+
     def test_what_is_shown_is_found(self) -> None:
-        """Or the test above would find nothing in any case."""
+        """Or the tests above would find nothing in any case."""
+        self.begin(TurnShape())
         alice = self.scene.session("alice")
         assert alice is not None
         self.scene.flow(20.0)

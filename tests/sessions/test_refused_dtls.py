@@ -12,10 +12,16 @@ from tests.simulation.scene import SESSION, Scene
 from tests.virtualtime import need_openssl_time
 
 DAY = 86400.0
+ALERT = bytes.fromhex("15fefd 0000 000000000063 0002 0228")
+"""A fatal one, in the clear: handshake_failure."""
+NONSENSE = bytes.fromhex("16fefd 0000 000000000063 0010 02000004 0000 000000 000004 ffffffff")
+"""A ServerHello of four bytes."""
 
 
-class RefusedTests(SynchronousTestCase):
-    """Somebody off the path forged a fatal alert in the middle of the handshake."""
+class RefusedCase(SynchronousTestCase):
+    """Somebody off the path forged *datagram* in the middle of alice's handshake."""
+
+    datagram = ALERT
 
     def setUp(self) -> None:
         need_openssl_time()
@@ -24,7 +30,7 @@ class RefusedTests(SynchronousTestCase):
         dtls = self.session("alice").securing.transport
         assert dtls is not None
         self.scene.world.reactor.run_until(lambda: dtls.show()["association"] == 1, 10.0)
-        dtls._received([bytes.fromhex("15fefd 0000 000000000063 0002 0228")])
+        dtls._received([self.datagram])
         self.scene.advance(6.0)
         self.started = self.session("alice").policy.counters.started.total()
 
@@ -37,6 +43,15 @@ class RefusedTests(SynchronousTestCase):
         """By alice's operator."""
         return self.scene.running["alice"].supervisor.restart(SESSION, reason="", force=force)
 
+    def held(self) -> tuple[str, str | None]:
+        """Alice's state, and why."""
+        alice = self.session("alice")
+        return alice.state, alice.policy.snapshot().held_reason
+
+
+class RefusedTests(RefusedCase):
+    """An alert."""
+
     def test_nothing_that_happens_by_itself_restarts_it(self) -> None:
         self.scene.kill("bob")
         alice = self.session("alice")
@@ -45,11 +60,6 @@ class RefusedTests(SynchronousTestCase):
         self.scene.advance(DAY)
         self.assertEqual(alice.policy.counters.started.total(), self.started)
         self.assertEqual(self.held(), ("failed", "dtls-alert"))
-
-    def held(self) -> tuple[str, str | None]:
-        """Alice's state, and why."""
-        alice = self.session("alice")
-        return alice.state, alice.policy.snapshot().held_reason
 
     def test_a_peer_that_was_not_told_tries_again(self) -> None:
         """So the forgery costs some 30 s: that is the peer's patience with the handshake."""
@@ -78,3 +88,13 @@ class RefusedTests(SynchronousTestCase):
         self.scene.kill("alice")
         self.scene.start("alice")
         self.scene.flow(30.0)
+
+
+class NonsenseTests(RefusedCase):
+    """A message that no server sends."""
+
+    datagram = NONSENSE
+
+    def test_the_session_is_whole_again_when_the_peer_has_lost_patience(self) -> None:
+        self.assertEqual(self.held(), ("failed", "dtls-handshake"))
+        self.scene.flow(40.0)
