@@ -43,7 +43,7 @@ HANDSHAKE_SECONDS: Final = 30.0
 
 _BATCH: Final = 8000
 """Bytes of records after which OpenSSL's memory is emptied: it never shrinks once it grew."""
-_READ: Final = 65536
+_READ: Final = MAX_PLAINTEXT
 _DATA: Final = b"\x17\xfe\xfd\x00\x01"
 """How application data begins: type, version, and the only epoch with keys."""
 _LONGEST: Final = HEADER + MAX_FRAGMENT
