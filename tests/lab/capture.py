@@ -17,7 +17,7 @@ _MALFORMED = (
     f"(stun && _ws.expert.severity >= {_WARNING}) || "
     "(!stun && !icmp && !icmpv6 && (udp.port in {3478, 3479} || udp[12:4] == 21:12:a4:42))"
 )
-_UNPROTECTED = "!(stun || dtls || arp || icmp || icmpv6 || tcp)"
+_UNPROTECTED = "!(stun || dtls || arp || icmp || icmpv6 || igmp || tcp)"
 _RELAYED = "udp && stun.channel"
 _LOOKS_FIRST = ("-o", "udp.try_heuristic_first:TRUE")
 """A relayed port may be some other protocol's by its number: what it carries tells."""

@@ -95,6 +95,11 @@ class LibdatachannelTests(_StackTests, LabCase):
 
     stack = LIBDATACHANNEL
 
+    def hang_up(self) -> None:
+        """Its close_notify comes, or it is gone before that leaves."""
+        self.agent.hang_up()
+        self.carried.until(lambda: not self.daemon.is_up(SESSION), "its end")
+
     def has_dtls(self) -> bool:
         """It has found our certificate, and SCTP is what it waits for."""
         ours = str(self.protect["local_fingerprint"])
