@@ -15,7 +15,14 @@ from refreeze.net.gathering import Gatherer, HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
-from refreeze.peer import Event, PeerEnvironment, RTCCertificate, RTCPeerConnection
+from refreeze.peer import (
+    DatagramDoor,
+    DtlsContext,
+    Event,
+    PeerEnvironment,
+    RTCCertificate,
+    RTCPeerConnection,
+)
 from refreeze.peer.named import ResolveName
 from refreeze.testing import FakeHost, FakeNetwork, SeededRandom, VirtualReactor
 
@@ -35,6 +42,7 @@ class Side:
     told: list[TransportEvent] = field(factory=list)
     resolve_mdns: ResolveName | None = None
     gatherer: Gatherer | None = None
+    protect: bool = False
     mux: Mux = field(init=False)
     pool: SocketPool = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -45,6 +53,8 @@ class Side:
         self.mux = Mux(scheduler.now)
         self.pool = SocketPool(self.host.factory, self.mux, list(self.host.interfaces))
         lease = self.pool.lease("peer")
+        certificate = RTCCertificate.generate(datetime(2026, 1, 1, tzinfo=UTC))
+        context = DtlsContext(certificate) if self.protect else None
         environment = PeerEnvironment(
             mux=self.mux,
             scheduler=scheduler,
@@ -52,12 +62,13 @@ class Side:
             bucket=CheckBucket(),
             queue_task=self.queue_task,
             settings=AgentSettings(),
-            certificate=RTCCertificate.generate(datetime(2026, 1, 1, tzinfo=UTC)),
+            certificate=certificate,
             gatherer=self.gatherer or HostGatherer(lambda: lease.bases),
             resolve_mdns=self.resolve_mdns,
+            dtls=None if context is None else lambda: context,
         )
         self.connection = RTCPeerConnection(environment, self.told.append)
-        self.connection.iceTransport.datagrams.on_batch(self._data)
+        self.door.on_batch(self._data)
         for kind in (
             "negotiationneeded",
             "signalingstatechange",
@@ -86,9 +97,14 @@ class Side:
         """The generations."""
         return self.connection.iceTransport.transport
 
+    @property
+    def door(self) -> DatagramDoor:
+        """Where data leaves and enters."""
+        return self.connection.dtlsTransport or self.connection.iceTransport.datagrams
+
     def send(self, *payloads: bytes) -> int:
         """Over the selected pair."""
-        return self.connection.iceTransport.datagrams.send(payloads)
+        return self.door.send(payloads)
 
 
 @define(eq=False, repr=False)
@@ -99,6 +115,8 @@ class Two:
     resolve_mdns: ResolveName | None = None
     gatherer: Gatherer | None = None
     """Alice's; None: of her host candidates alone."""
+    protect: bool = False
+    """Whether payload goes through DTLS."""
     reactor: VirtualReactor = field(factory=VirtualReactor)
     network: FakeNetwork = field(init=False)
     alice: Side = field(init=False)
@@ -117,6 +135,7 @@ class Two:
                 self.seed,
                 resolve_mdns=self.resolve_mdns,
                 gatherer=self.gatherer if host.name == "alice" else None,
+                protect=self.protect,
             )
             for host in hosts
         )

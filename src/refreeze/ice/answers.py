@@ -223,6 +223,10 @@ class Answers:
         self._early[key] = check
         self.counters.early += 1
 
+    def is_early(self, base: Address, source: Address) -> bool:
+        """Whether a check from there was answered before the peer's own answer is here."""
+        return self.agent.remote is None and (base, source) in self._early
+
     def replay_early(self, now: float) -> None:
         """The answer is here, or a base is: do what the early checks asked for."""
         early, self._early = self._early, {}

@@ -13,7 +13,8 @@ message    staged or pending       active                    draining
 request    answered (too early     answered                  answered, never nominates
            without the answer)                               (too late, T21, T24)
 response   advances its checks     consent, liveness         ignored (too late, T26)
-data       delivered               delivered, liveness       delivered, never reselects
+data       delivered (too early:   delivered, liveness       delivered, never reselects
+           see ``is_early``)
 candidate  held until the answer,  added until the end of    ignored (stale, T1)
            then added (T2)         candidates (rule 51)
 ========== ======================= ========================= ==========================
@@ -260,6 +261,11 @@ class Transport:
                 known = True
         self._settle(now)
         return known
+
+    def is_early(self, base: Address, source: Address) -> bool:
+        """Whether the peer may send there although we do not know its answer yet."""
+        pending = self.pending
+        return pending is not None and pending.agent.answers.is_early(base, source)
 
     def data_sent(self, now: float, size: int, count: int) -> None:
         """*count* datagrams left on :attr:`route`."""

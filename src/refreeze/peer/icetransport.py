@@ -33,6 +33,7 @@ from refreeze.peer.door import (
     PayloadReceiver,
     Payloads,
 )
+from refreeze.peer.early import EarlyDatagrams
 from refreeze.peer.events import EventTarget
 from refreeze.stun import Message
 
@@ -60,6 +61,9 @@ class RTCIceTransport(EventTarget):
     datagrams: DatagramDoor = field(init=False)
     route_watcher: Callable[[], None] = field(default=lambda: None, init=False)
     """Told when data takes another pair, and when a pair was nominated."""
+    _early: EarlyDatagrams = field(factory=EarlyDatagrams, init=False)
+    _early_due: bool = field(default=False, init=False)
+    """A generation has its answer, or is gone: what came early is somebody's now, or nobody's."""
     _handle: Handle = field(init=False)
     _closed: bool = field(default=False, init=False)
     _together: int = field(default=0, init=False)
@@ -106,6 +110,7 @@ class RTCIceTransport(EventTarget):
     def start(self, local_ufrag: str, remote: Credentials, *, lite: bool) -> None:
         """Begin the checks of the pending generation."""
         self.transport.start(local_ufrag, remote, self.scheduler.now(), lite=lite)
+        self._early_due = True
         self.flush()
 
     def rollback(self, local_ufrag: str) -> None:
@@ -180,7 +185,12 @@ class RTCIceTransport(EventTarget):
         size = sum(map(len, payloads))
         known = self.transport.data_received(port_base, source, now, size, len(payloads))
         assert isinstance(self.datagrams, _SelectedPairDoor)
-        self.datagrams.receive(payloads, known=known)
+        if known:
+            self.datagrams.receive(payloads)
+        elif self.transport.is_early(port_base, source):
+            self.datagrams.pass_over(self._early.keep(port_base, source, payloads))
+        else:
+            self.datagrams.pass_over(len(payloads))
         self.flush()
 
     # Inside
@@ -205,6 +215,8 @@ class RTCIceTransport(EventTarget):
         for event in self.transport.take_events():
             self._apply(event)
             self.watcher(event)
+        if self._early_due:
+            self._judge_early()
         if not self._closed:
             self._handle.update()
 
@@ -213,6 +225,7 @@ class RTCIceTransport(EventTarget):
             self.mux.register(event.generation.ufrag, self)
         elif isinstance(event, GenerationEnded):
             self.mux.retire(event.generation.ufrag)
+            self._early_due = True
             living = self.transport.tuples()
             for base, remote in list(self.mux.claims_of(self)):
                 if (base, remote) not in living:
@@ -224,6 +237,11 @@ class RTCIceTransport(EventTarget):
             self.route_watcher()
         elif isinstance(event, CutOver):
             self.route_watcher()
+
+    def _judge_early(self) -> None:
+        self._early_due = False
+        for base, source, payloads in self._early.take():
+            self.data_received(base, source, payloads, self.scheduler.now())
 
     def _show(self, state: IceState) -> None:
         if not self._closed and self.state != state.value:
@@ -286,11 +304,15 @@ class _SelectedPairDoor:
             counters.dropped["send-error"] += count - handed
         return handed
 
-    def receive(self, payloads: list[bytes], *, known: bool) -> None:
-        """Hand up what arrived; what came over no known pair is dropped and counted."""
-        if not known or self._receiver is None:
-            reason = "no-receiver" if known else "unknown-pair"
-            self.counters.received_dropped[reason] += len(payloads)
+    def receive(self, payloads: list[bytes]) -> None:
+        """Hand up what arrived over a known pair."""
+        if self._receiver is None:
+            self.counters.received_dropped["no-receiver"] += len(payloads)
             return
         self.counters.received += len(payloads)
         self._receiver(payloads)
+
+    def pass_over(self, count: int) -> None:
+        """So many datagrams came over no known pair."""
+        if count:
+            self.counters.received_dropped["unknown-pair"] += count
