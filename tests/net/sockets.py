@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections import deque
 from typing import Any
 
@@ -21,7 +20,7 @@ class FakeSocket:
     """Each send and each read meets the next of what was prepared for it."""
 
     sending: deque[OSError | None] = field(factory=deque)
-    reading: deque[OSError | tuple[bytes, int, Any]] = field(factory=deque)
+    reading: deque[OSError | tuple[bytes, Any]] = field(factory=deque)
     always: OSError | None = None
     """What every read meets when nothing is prepared; None: there is nothing to read."""
     sent: list[tuple[bytes, Any]] = field(factory=list)
@@ -42,20 +41,19 @@ class FakeSocket:
         self.with_tos.extend(ancillary)
         return self.sendto(b"".join(buffers), to)
 
-    def recvmsg_into(self, buffers: list[bytearray]) -> tuple[int, list[Any], int, Any]:
+    def recvfrom(self, room: int) -> tuple[bytes, Any]:
         self.reads += 1
         if not self.reading:
             raise self.always or error(errno.EAGAIN)
         outcome = self.reading.popleft()
         if isinstance(outcome, OSError):
             raise outcome
-        data, flags, source = outcome
-        buffers[0][: len(data)] = data
-        return len(data), [], flags, source
+        data, source = outcome
+        return data[:room], source
 
-    def prepare(self, data: bytes, source: Any, *, truncated: bool = False) -> None:
+    def prepare(self, data: bytes, source: Any) -> None:
         """A datagram waits to be read."""
-        self.reading.append((data, socket.MSG_TRUNC if truncated else 0, source))
+        self.reading.append((data, source))
 
     def fileno(self) -> int:
         return -1 if self.closed else 99

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from refreeze.net.port import Batch, Port
 from refreeze.net.udp import (
     MAX_BYTES_PER_TURN,
+    MAX_DATAGRAM,
     MAX_PACKETS_PER_TURN,
     MAX_READ_ERRORS,
     MAX_TARGETS,
@@ -122,11 +123,12 @@ class ReadTests(PortCase):
         self.assertEqual(self.port.counters.received, 2)
 
     def test_a_truncated_datagram_is_dropped_and_counted(self) -> None:
-        self.socket.prepare(b"1", PEER, truncated=True)
+        self.socket.prepare(bytes(MAX_DATAGRAM + 2), PEER)
         self.socket.prepare(b"2", PEER)
         self.port.doRead()
+        self.port.doRead()
         self.assertEqual(self.batches, [[(b"2", PEER, 0)]])
-        self.assertEqual(self.port.counters.truncated, 1)
+        self.assertEqual((self.port.counters.truncated, self.port.counters.received_bytes), (1, 1))
 
     def test_a_turn_is_bounded_in_packets(self) -> None:
         for _ in range(3 * MAX_PACKETS_PER_TURN):
@@ -141,10 +143,10 @@ class ReadTests(PortCase):
         self.assertEqual(len(self.batches[0]), 2)
 
     def test_truncated_datagrams_count_against_the_turn(self) -> None:
-        for _ in range(2 * MAX_PACKETS_PER_TURN):
-            self.socket.prepare(b"x", PEER, truncated=True)
+        for _ in range(3):
+            self.socket.prepare(bytes(MAX_DATAGRAM + 2), PEER)
         self.port.doRead()
-        self.assertEqual(self.socket.reads, MAX_PACKETS_PER_TURN)
+        self.assertEqual(self.socket.reads, 1)
 
     def test_a_refused_send_is_read_over(self) -> None:
         self.socket.reading.append(error(errno.ECONNREFUSED))

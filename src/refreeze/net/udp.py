@@ -33,7 +33,7 @@ from refreeze.net.ratelog import RateLimitedLog
 from refreeze.net.unix import bind_unix, remove_own_socket, unix_address, unix_target
 
 MAX_DATAGRAM: Final = 65536
-"""More than any UDP datagram holds (65,507 bytes over IPv4); a longer UNIX one is truncated."""
+"""More than any UDP datagram holds (65,507 bytes over IPv4); a longer UNIX one is dropped."""
 
 MAX_PACKETS_PER_TURN: Final = 128
 MAX_BYTES_PER_TURN: Final = 64 * 1024
@@ -47,8 +47,6 @@ MAX_TARGETS: Final = 4096
 
 _SOME_PORT: Final = 9
 """A route does not depend on the port, but a socket is not connected to port 0."""
-
-_TRUNCATED: Final = int(socket.MSG_TRUNC)
 
 _BROKEN: Final = frozenset(
     {errno.ENETDOWN, errno.EBADF, errno.ENODEV, errno.ENOTSOCK, errno.ECONNABORTED}
@@ -92,8 +90,6 @@ class SocketPort:
     _reactor: IReactorFDSet
     _socket: socket.socket
     local: Address
-    _buffer: bytearray = field(factory=lambda: bytearray(MAX_DATAGRAM))
-    """Where each datagram is read into; nothing stays in it, so the ports of a factory share."""
     counters: PortCounters = field(factory=PortCounters, init=False)
     broken: str | None = field(default=None, init=False)
     last_error: str | None = field(default=None, init=False)
@@ -234,25 +230,30 @@ class SocketPort:
         self.close()
 
     def doRead(self) -> None:
-        """Read a bounded batch and hand it up in one call; never raises."""
+        """Read a bounded batch and hand it up in one call; never raises.
+
+        ``recvfrom`` shrinks the bytes it read into, which costs less than a copy out of a buffer
+        of ours. A datagram that fills a byte more than there is room for was cut off.
+        """
         batch: list[Datagram] = []
-        add, counters, view = batch.append, self.counters, memoryview(self._buffer)
-        receive, buffers, plain = self._socket.recvmsg_into, [self._buffer], self._plain_addresses
+        add, counters = batch.append, self.counters
+        receive, room, plain = self._socket.recvfrom, MAX_DATAGRAM + 1, self._plain_addresses
         packets = total = truncated = 0
         while packets < MAX_PACKETS_PER_TURN and total < MAX_BYTES_PER_TURN:
             try:
-                size, _ancillary, flags, source = receive(buffers)
+                data, source = receive(room)
             except OSError as error:
                 if self._read_failed(error):
                     continue
                 break
             packets += 1
+            size = len(data)
             total += size
-            if flags & _TRUNCATED:
+            if size == room:
                 truncated += size
                 counters.truncated += 1
                 continue
-            add((bytes(view[:size]), source if plain else self._address(source), 0))
+            add((data, source if plain else self._address(source), 0))
         if packets:
             self._read_errors = 0
         if batch:
@@ -371,7 +372,6 @@ class UdpPortFactory:
 
     _reactor: IReactorFDSet
     settings: UdpSettings = field(factory=UdpSettings)
-    _buffer: bytearray = field(factory=lambda: bytearray(MAX_DATAGRAM), init=False)
 
     def open_udp(self, host: str, port: int = 0) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`."""
@@ -386,13 +386,13 @@ class UdpPortFactory:
             sock.close()
             raise
         kind = Udp6Port if six else Udp4Port
-        return kind(self._reactor, sock, local, self._buffer)
+        return kind(self._reactor, sock, local)
 
     def open_unix(self, path: str) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`; a stale socket file is replaced."""
         sock, identity = bind_unix(path)
         _set_buffers(sock, self.settings)
-        return UnixPort(self._reactor, sock, (path, 0), self._buffer, identity=identity)
+        return UnixPort(self._reactor, sock, (path, 0), identity=identity)
 
     def local_hosts(self) -> Sequence[tuple[str, str]]:
         """See :class:`~refreeze.net.port.PortFactory`."""
