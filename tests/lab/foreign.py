@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
 
-from tests.lab.commands import PATIENCE, LabError, until
+from tests.lab.lines import LineProgram
 from tests.lab.namespaces import Namespace
 
 AGENTS = Path(__file__).with_name("agents")
@@ -57,35 +55,22 @@ class Agent:
 
     namespace: Namespace
     stack: Stack
-    _lines: Any = field(init=False)
+    _program: LineProgram = field(init=False)
     _offered: bool = field(default=False, init=False)
     """Whether there was a description already."""
 
     def start(self) -> None:
         """Run it."""
-        directory = self.namespace.directory
-        path = directory / f"{self.namespace.name}.sock"
-        self.namespace.start(
-            [*self.stack.command(), str(path)], directory / f"{self.namespace.name}.log"
-        )
-        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connected.settimeout(PATIENCE)
-        until(lambda: connected.connect_ex(str(path)) == 0, f"{self.stack.name}'s program")
-        self._lines = connected.makefile("rw", encoding="utf-8")
-        connected.close()  # with the file, that is
+        self._program = LineProgram(self.namespace, self.stack.name)
+        self._program.start(self.stack.command())
 
     def close(self) -> None:
         """It ends by itself then."""
-        self._lines.close()
+        self._program.close()
 
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         """A command; LabError when it is refused."""
-        self._lines.write(json.dumps({"do": do, **fields}) + "\n")
-        self._lines.flush()
-        answer: dict[str, Any] = json.loads(self._lines.readline() or '{"error": "it has ended"}')
-        if "error" in answer:
-            raise LabError(f"{self.stack.name}: {do}: {answer['error']}")
-        return answer
+        return self._program.ask(do, **fields)
 
     @property
     def connection(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,8 @@ from typing import Any
 from attrs import define, field
 
 from tests.interop.ours import Credentials, local
-from tests.lab.commands import PATIENCE, LabError, until
+from tests.lab.commands import PATIENCE
+from tests.lab.lines import LineProgram
 from tests.lab.namespaces import Namespace
 
 PYTHON = "/usr/bin/python3"
@@ -38,33 +37,21 @@ class NiceAgent:
 
     namespace: Namespace
     turn: tuple[str, int, str, str]
-    _lines: Any = field(init=False)
+    _program: LineProgram = field(init=False)
     _opened: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Run it."""
-        directory = self.namespace.directory
-        path = directory / f"{self.namespace.name}.sock"
-        log = directory / f"{self.namespace.name}.log"
-        self.namespace.start([PYTHON, str(_PROGRAM), str(path)], log)
-        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connected.settimeout(PATIENCE)
-        until(lambda: connected.connect_ex(str(path)) == 0, "libnice's program")
-        self._lines = connected.makefile("rw", encoding="utf-8")
-        connected.close()  # with the file, that is
+        self._program = LineProgram(self.namespace, "libnice")
+        self._program.start([PYTHON, str(_PROGRAM)])
 
     def close(self) -> None:
         """It ends by itself then."""
-        self._lines.close()
+        self._program.close()
 
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         """A command; LabError when it is refused."""
-        self._lines.write(json.dumps({"do": do, **fields}) + "\n")
-        self._lines.flush()
-        answer: dict[str, Any] = json.loads(self._lines.readline() or '{"error": "it has ended"}')
-        if "error" in answer:
-            raise LabError(f"libnice: {do}: {answer['error']}")
-        return answer
+        return self._program.ask(do, **fields)
 
     @property
     def states(self) -> list[str]:

@@ -281,9 +281,8 @@ class Policy:
         machine.settle(now)
 
     def protection_failed(self, reason: str, now: float, *, heals: bool) -> None:
-        """DTLS failed. What was refused holds the session; what only timed out is tried again.
-
-        An offer or a restart-please of the peer ends the hold: it may be another than it was.
+        """What DTLS refused holds the session, what timed out is tried again. The peer's offer or
+        restart-please ends the hold: it may be another than it was.
         """
         machine = self._machine
         if machine.closed:
