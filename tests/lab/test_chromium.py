@@ -123,10 +123,14 @@ class ChromiumTests(LabCase):
         self.restart_at_once("superseded", "succeeded")
         self.check_hidden()
 
-    def test_both_hide(self) -> None:
+    def test_both_hide_until_it_hangs_up(self) -> None:
         self.connect({"mdns": True}, offerer="browser")
         self.restart_both()
         self.check_hidden()
+        self.browser.hang_up()
+        self.carried.until(lambda: self.protect["state"] == "closed", "its close_notify")
+        (watchdog,) = self.daemon.show(SESSION, "watchdog")
+        self.assertEqual(watchdog["held"], "peer-closed:dtls-close")
 
     def restarting(self) -> bool:
         """Whether our watchdog has a round under way."""
