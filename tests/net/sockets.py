@@ -19,12 +19,12 @@ def error(number: int) -> OSError:
 class FakeSocket:
     """Each send and each read meets the next of what was prepared for it."""
 
-    sending: deque[OSError | None] = field(factory=deque)
+    sending: deque[Exception | None] = field(factory=deque)
     reading: deque[OSError | tuple[bytes, Any]] = field(factory=deque)
     always: OSError | None = None
     """What every read meets when nothing is prepared; None: there is nothing to read."""
     sent: list[tuple[bytes, Any]] = field(factory=list)
-    with_tos: list[tuple[int, int, bytes]] = field(factory=list)
+    ancillary: list[tuple[int, int, bytes]] = field(factory=list)
     closed: bool = False
     reads: int = 0
 
@@ -38,8 +38,11 @@ class FakeSocket:
     def sendmsg(
         self, buffers: list[bytes], ancillary: list[tuple[int, int, bytes]], _flags: int, to: Any
     ) -> int:
-        self.with_tos.extend(ancillary)
+        self.ancillary.extend(ancillary)
         return self.sendto(b"".join(buffers), to)
+
+    def getsockopt(self, _level: int, _option: int) -> int:
+        raise error(errno.ENOPROTOOPT)
 
     def recvfrom(self, room: int) -> tuple[bytes, Any]:
         self.reads += 1

@@ -105,6 +105,21 @@ class UdpTests(RealPortCase):
 
         return Deferred.fromCoroutine(talk())
 
+    def test_what_leaves_together_arrives_one_by_one_and_in_order(self) -> Deferred[None]:
+        hosts = ("127.0.0.1", "::1")
+        sizes = [1200] * 70 + [900, 900, 0, 1, 1, 0] + [30_000] * 3 + [20] * 5
+
+        async def talk() -> None:
+            for one, two in ((self.open(host), self.open(host)) for host in hosts):
+                assert one._segments is not None
+                inbox, payloads = Inbox(two), [os.urandom(size) for size in sizes]
+                handed = one.send([(payload, two.local, 0) for payload in payloads])
+                items = await inbox.wait(len(sizes))
+                self.assertEqual([data for data, _source, _tos in items], payloads)
+                self.assertEqual((handed, one.counters.sent_bytes), (len(sizes), sum(sizes)))
+
+        return Deferred.fromCoroutine(talk())
+
     def test_timers_run_before_a_flood_is_read(self) -> Deferred[None]:
         """Twisted's own reader takes 256 KiB first (notes C2, maxThroughput)."""
         one, two = self.open(), self.open()

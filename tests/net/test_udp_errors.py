@@ -103,7 +103,7 @@ class SendErrorTests(PortCase):
 
     def test_the_tos_goes_with_its_datagram(self) -> None:
         self.port.send([(b"x", PEER, 0xB8), (b"y", PEER, 0)])
-        self.assertEqual(self.socket.with_tos, [(socket.IPPROTO_IP, socket.IP_TOS, b"\xb8")])
+        self.assertEqual(self.socket.ancillary, [(socket.IPPROTO_IP, socket.IP_TOS, b"\xb8")])
         self.assertEqual(self.socket.sent, [(b"x", PEER), (b"y", PEER)])
 
     def test_the_memory_of_destinations_is_bounded(self) -> None:
@@ -231,7 +231,7 @@ class Ipv6Tests(PortCase):
 
     def test_the_traffic_class_goes_with_its_datagram(self) -> None:
         self.port.send([(b"x", ("2001:db8::2", 9), 0x28)])
-        self.assertEqual(self.socket.with_tos[0][:2], (socket.IPPROTO_IPV6, socket.IPV6_TCLASS))
+        self.assertEqual(self.socket.ancillary[0][:2], (socket.IPPROTO_IPV6, socket.IPV6_TCLASS))
 
 
 class UnixErrorTests(PortCase):

@@ -1,4 +1,4 @@
-"""Ports on sockets: our own reader on the reactor, plain sends now, room for GSO and GRO.
+"""Ports on sockets: our own reader on the reactor, and sends of many datagrams at once.
 
 Twisted's reader cuts long datagrams in silence, drops the scope of link-local addresses, reads
 256 KiB before a timer runs, logs a traceback a packet, and raises out of ``write``. This one
@@ -30,6 +30,7 @@ from refreeze.net.port import (
     max_udp_payload,
 )
 from refreeze.net.ratelog import RateLimitedLog
+from refreeze.net.segments import Segments
 from refreeze.net.unix import bind_unix, remove_own_socket, unix_address, unix_target
 
 MAX_DATAGRAM: Final = 65536
@@ -90,6 +91,8 @@ class SocketPort:
     _reactor: IReactorFDSet
     _socket: socket.socket
     local: Address
+    _segments: Segments | None = field(default=None, kw_only=True)
+    """None: datagrams leave one by one."""
     counters: PortCounters = field(factory=PortCounters, init=False)
     broken: str | None = field(default=None, init=False)
     last_error: str | None = field(default=None, init=False)
@@ -122,11 +125,44 @@ class SocketPort:
 
     def send(self, batch: Batch) -> int:
         """See :class:`~refreeze.net.port.Port`."""
-        counters, targets = self.counters, self._targets
+        counters, segments = self.counters, self._segments
         if self.closed:
             counters.send_errors += len(batch)
             return 0
-        sendto, handed, size = self._socket.sendto, 0, 0
+        if segments is None or len(batch) < 2:
+            handed, size = self._send_each(batch)
+        else:
+            handed, size = self._send_runs(batch, segments)
+        counters.sent += handed
+        counters.sent_bytes += size
+        return handed
+
+    def _send_runs(self, batch: Batch, segments: Segments) -> tuple[int, int]:
+        """Together what may leave together; how many datagrams were handed over, and bytes."""
+        handed = size = at = 0
+        while at < len(batch):
+            end = segments.end_of_run(batch, at)
+            run = batch[at:end]
+            if end - at > 1 and self._sent_together(run, segments):
+                handed += len(run)
+                size += sum(len(datagram[0]) for datagram in run)
+            else:
+                more, bytes_more = self._send_each(run)
+                handed, size = handed + more, size + bytes_more
+            at = end
+        return handed, size
+
+    def _sent_together(self, run: Batch, segments: Segments) -> bool:
+        remote = run[0][1]
+        try:
+            target = self._targets.get(remote) or self._resolve(remote)
+        except ValueError:
+            return False
+        return segments.sent(run, target)
+
+    def _send_each(self, batch: Batch) -> tuple[int, int]:
+        """One by one; whatever goes wrong is counted here."""
+        targets, sendto, handed, size = self._targets, self._socket.sendto, 0, 0
         last: Address | None = None
         target: _SocketAddress = None
         for data, remote, tos in batch:
@@ -142,9 +178,7 @@ class SocketPort:
                     continue
             handed += 1
             size += len(data)
-        counters.sent += handed
-        counters.sent_bytes += size
-        return handed
+        return handed, size
 
     def close(self) -> None:
         """See :class:`~refreeze.net.port.Port`."""
@@ -386,7 +420,7 @@ class UdpPortFactory:
             sock.close()
             raise
         kind = Udp6Port if six else Udp4Port
-        return kind(self._reactor, sock, local)
+        return kind(self._reactor, sock, local, segments=Segments.of(sock))
 
     def open_unix(self, path: str) -> Port:
         """See :class:`~refreeze.net.port.PortFactory`; a stale socket file is replaced."""
