@@ -123,6 +123,25 @@ class RoleTests(CertifiedCase):
 
         return run(story())
 
+    def test_a_role_that_is_taken_away_is_gone_at_once(self) -> Deferred[None]:
+        """A connection does not outlive what it was let in for."""
+
+        async def story() -> None:
+            erin = await deferToThread(self.connect, self.client("erin", "admin"))
+            frank = await deferToThread(self.connect, self.client("frank", "admin"))
+            self.addCleanup(erin.close)
+            self.addCleanup(frank.close)
+            roles = {"erin": Role.OBSERVER, "frank": Role.NONE}
+            self.server.change_access(Access(certificates=roles))
+            _, final = await deferToThread(erin.ask, "reload")
+            self.assertEqual(final.code, "not-permitted")
+            _, final = await deferToThread(erin.ask, "list")
+            self.assertTrue(final.ok)
+            error = await self.assertFailure(deferToThread(frank.ask, "list"), ConnectError)
+            self.assertIn("not-permitted", str(error))
+
+        return run(story())
+
     def test_who_asked_stands_in_the_log(self) -> Deferred[None]:
         async def story() -> None:
             files = self.client("dave", "operator")

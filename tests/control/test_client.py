@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from collections.abc import Coroutine
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ from refreeze.control import (
     Role,
     connect_control,
 )
+from refreeze.control import client as module
 from refreeze.control.client import MAX_PENDING
 from refreeze.signaling.tls import TlsIdentity
 from tests.control.fakes import WALL, FakeOperations
@@ -127,6 +129,43 @@ class PlaceTests(TestCase):
 
         return run(story())
 
+    def test_what_comes_to_nothing_is_one_kind_of_error(self) -> Deferred[None]:
+        async def story() -> None:
+            other = f"{self.cookie}.other"
+            with open(os.open(other, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+                file.write(bytes(32))
+            for where, more, why in (
+                (f"unix:{self.path}.not", {}, "No such file"),
+                (f"tcp:{HOST}:1", {}, "refused"),
+                (self.tcp, {"cookie": f"{self.path}.not"}, "No such file"),
+                (self.tcp, {"cookie": other}, "the server does not know the cookie"),
+            ):
+                made: Deferred[Any] = Deferred.fromCoroutine(
+                    connect_control(reactor, where, **more)  # type: ignore[arg-type]
+                )
+                error = await self.assertFailure(made, ControlError)
+                self.assertIn(why, str(error))
+
+        return run(story())
+
+    def test_who_says_nothing_is_given_up(self) -> Deferred[None]:
+        """In TLS's handshake, and after the connection is there."""
+        self.patch(module, "GREETING_SECONDS", 0.2)
+
+        async def story() -> None:
+            silent = socket.create_server((HOST, 0))
+            self.addCleanup(silent.close)
+            address = f"{HOST}:{silent.getsockname()[1]}"
+            certified = {"certificates": self.pki.issue("carol", role="observer")}
+            for where, more in ((f"tcp:{address}", {}), (f"tls:{address}", certified)):
+                made: Deferred[Any] = Deferred.fromCoroutine(
+                    connect_control(reactor, where, **more)  # type: ignore[arg-type]
+                )
+                error = await self.assertFailure(made, ControlError)
+                self.assertEqual(str(error), f"{where}: no greeting in time")
+
+        return run(story())
+
 
 class LineTests(SynchronousTestCase):
     """A client without a daemon."""
@@ -150,11 +189,24 @@ class LineTests(SynchronousTestCase):
         self.assertEqual((ping.records, listed.records), ([], [{"id": "x"}]))
 
     def test_what_is_not_the_protocol_ends_the_connection(self) -> None:
-        for said in (b"@9 OK\n", b"nonsense\n", b"! x\n", b"@1 - [1]\n", b"\xff\n"):
+        for said in (
+            *(b"@9 OK\n", b"nonsense\n", b"! x\n", b"@1 - [1]\n", b"\xff\n"),
+            *(
+                b'@1 OK x="\\q"\n',
+                "! \u00b2 T net.up {}\n".encode(),
+                b"! %s T t {}\n" % (b"9" * 5000),
+            ),
+        ):
             self.setUp()
             self.client.ask("ping").addErrback(lambda failure: None)
             self.client.dataReceived(said)
             self.assertEqual(self.aborted, 1, said)
+
+    def test_a_request_that_could_not_be_read_is_refused_without_its_tag(self) -> None:
+        asked = self.client.ask("x" * 5000)
+        self.client.dataReceived(b"ERR too-long limit=4096 retry=no\n")
+        self.assertEqual(self.failureResultOf(asked, ControlRefused).value.code, "too-long")
+        self.assertEqual(self.aborted, 0)
 
     def test_requests_are_bounded_and_one_line_each(self) -> None:
         for _ in range(MAX_PENDING):

@@ -10,8 +10,9 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.control import connection as module
-from refreeze.control.access import Role
+from refreeze.control.access import Access, Role
 from refreeze.control.outbox import CLOSE_ABOVE, EVENTS_STOP_ABOVE
+from refreeze.signaling.cookie import Cookie
 from tests.control.fakes import STAMP, STRANGER, Desk
 
 
@@ -165,6 +166,28 @@ class HalfCloseTests(SynchronousTestCase):
         self.client.connection.readConnectionLost()
         self.desk.events.emit("log", {"n": 1})
         self.assertEqual(self.client.lines(), [f"! 1 {STAMP} log n=1"])
+
+
+class ChangeOfRolesTests(SynchronousTestCase):
+    """The configuration was read again."""
+
+    def test_users_have_their_new_roles_at_once(self) -> None:
+        desk = Desk(uids={STRANGER: Role.OPERATOR})
+        client, root = desk.connect(STRANGER), desk.connect(0)
+        desk.server.change_access(Access(uids={STRANGER: Role.ADMIN}))
+        self.assertEqual(client.ask("reload"), ["OK opened=1 closed=0"])
+        desk.server.change_access(Access(gids={}))
+        self.assertIn("not-permitted", client.ask("reload")[0])
+        desk.server.change_access(Access(gids={}, others=Role.NONE))
+        self.assertEqual(client.lines(), ["* bye reason=not-permitted"])
+        self.assertEqual(root.ask("reload"), ["OK opened=1 closed=0"])
+
+    def test_who_has_shown_nothing_yet_gets_nothing(self) -> None:
+        desk = Desk(others=Role.NONE, gids={})
+        waiting, proving = desk.connect(STRANGER), desk.connect(cookie=Cookie(bytes(32)))
+        desk.server.change_access(Access(others=Role.ADMIN))
+        for client in (waiting, proving):
+            self.assertIn("auth-required", client.ask("list")[0])
 
 
 class EventTests(SynchronousTestCase):

@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeAlias
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from refreeze.basics import Randomness
 from refreeze.ctl.wire import Final as End
+from refreeze.ctl.wire import WireError
 from refreeze.signaling.certificates import CertificateFiles
-from refreeze.signaling.cookie import CookieClient, load_cookie
+from refreeze.signaling.cookie import CookieClient, CookieError, load_cookie
 from refreeze.signaling.lines import LineBuffer
 from refreeze.signaling.places import check_hub_endpoint
 from refreeze.signaling.tls import TlsIdentity, link_endpoint
@@ -34,8 +36,12 @@ from refreeze.signaling.verification import verification_of
 MAX_PENDING: Final = 64
 """Requests that wait for their answers: what the daemon takes at a time."""
 
+GREETING_SECONDS: Final = 30.0
+"""For everything up to the answer to ``hello``."""
+
 MAX_LINE: Final = 8 * 1024 * 1024
 _PURPOSE: Final = "control"
+_NUMBER: Final = re.compile("[0-9]{1,18}")
 
 Record: TypeAlias = dict[str, Any]
 
@@ -99,7 +105,7 @@ class ControlClient(Protocol):
     def ask(self, line: str) -> Deferred[Answer]:
         """One request. ControlRefused for an ERR; ControlError when the connection ends before.
 
-        Answers come in the order of the requests.
+        Answers come in the order of the requests. Whoever cancels one is not told of its answer.
         """
         if self._over:
             return self._failed("the connection has ended")
@@ -120,6 +126,10 @@ class ControlClient(Protocol):
         """Hang up; fires when that is done."""
         self._stream.loseConnection()
         return self.ended
+
+    def abort(self) -> None:
+        """Hang up without a word, whatever state the other end is in."""
+        self._stream.abortConnection()
 
     # For Twisted
 
@@ -166,12 +176,17 @@ class ControlClient(Protocol):
             return False
         asked = self._asked[0]
         tag, _, rest = line.partition(" ")
-        if tag != asked.tag:
+        if tag == "ERR":  # the daemon could not read so far as the tag
+            rest = line
+        elif tag != asked.tag:
             return False
         if rest.startswith("- "):
             return self._record(asked, rest[2:])
+        try:
+            end = End(rest)
+        except WireError:
+            return False
         self._asked.popleft()
-        end = End(rest)
         if end.ok:
             asked.answer.callback(Answer(asked.records, end.fields))
         else:
@@ -188,7 +203,7 @@ class ControlClient(Protocol):
     def _event(self, line: str) -> bool:
         parts = line.split(" ", 4)
         fields = _object(parts[4]) if len(parts) == 5 else {}
-        if len(parts) < 4 or not parts[1].isdigit() or fields is None:
+        if len(parts) < 4 or not _NUMBER.fullmatch(parts[1]) or fields is None:
             return False
         try:
             self._on_event(ControlEvent(int(parts[1]), parts[2], parts[3], fields))
@@ -223,19 +238,37 @@ async def connect_control(
     place = check_hub_endpoint(where)
     identity = None if certificates is None else TlsIdentity(certificates)
     endpoint = link_endpoint(reactor, place, identity, server_name)
-    made: IProtocol = await endpoint.connect(Factory.forProtocol(ControlClient))
-    assert isinstance(made, ControlClient)
     try:
-        greeting = await made.greeting
-        if not greeting.startswith("* refreeze 1"):
-            raise ControlError(f"{where}: {greeting[:80]!r} is no greeting of refreeze's")
-        if " auth=cookie" in greeting:
-            await _prove(made, cookie, source or random.SystemRandom())
-        await made.ask("hello 1 format=json")
-    except BaseException:
-        made.close()
+        made: Any = await endpoint.connect(Factory.forProtocol(ControlClient))
+    except (ConnectError, DNSLookupError) as error:
+        raise ControlError(f"{where}: {error}") from None
+    late = reactor.callLater(GREETING_SECONDS, made.abort)
+    try:
+        await _greet(made, where, cookie, source or random.SystemRandom())
+    except (ControlRefused, CookieError) as error:
+        made.abort()
+        raise ControlError(f"{where}: {error}") from None
+    except BaseException as error:
+        made.abort()
+        if isinstance(error, ControlError) and not late.active():
+            raise ControlError(f"{where}: no greeting in time") from None
         raise
-    return made
+    finally:
+        if late.active():
+            late.cancel()
+    client: ControlClient = made
+    return client
+
+
+async def _greet(client: ControlClient, where: str, cookie: str | None, source: Randomness) -> None:
+    greeting = await client.greeting
+    if greeting.startswith("* bye"):
+        raise ControlError(f"{where}: the daemon hung up: {greeting[6:80]}")
+    if not greeting.startswith("* refreeze 1"):
+        raise ControlError(f"{where}: {greeting[:80]!r} is no greeting of refreeze's")
+    if " auth=cookie" in greeting:
+        await _prove(client, cookie, source)
+    await client.ask("hello 1 format=json")
 
 
 async def _prove(client: ControlClient, path: str | None, source: Randomness) -> None:
@@ -244,5 +277,8 @@ async def _prove(client: ControlClient, path: str | None, source: Randomness) ->
         raise ControlError("a cookie file is needed on TCP")
     handshake = CookieClient(load_cookie(path), _PURPOSE, source)
     said = await client.ask(f"auth cookie nonce={handshake.nonce.hex()}")
-    theirs = (bytes.fromhex(said.fields.get(name, "")) for name in ("nonce", "proof"))
-    await client.ask(f"auth cookie proof={handshake.answer(*theirs).hex()}")
+    try:
+        nonce, proof = (bytes.fromhex(said.fields.get(name, "")) for name in ("nonce", "proof"))
+    except ValueError:
+        raise ControlError("what the daemon says of the cookie cannot be read") from None
+    await client.ask(f"auth cookie proof={handshake.answer(nonce, proof).hex()}")

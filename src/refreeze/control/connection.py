@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from refreeze.control import grammar
-from refreeze.control.access import Role, peer_groups
+from refreeze.control.access import Access, Role, peer_groups
 from refreeze.control.certified import holder_of
 from refreeze.control.codes import CommandError
 from refreeze.control.commands import Reply, whole
@@ -88,6 +88,8 @@ class ControlConnection(Protocol):
     _missed: int = field(default=0, init=False)
     _last_missed: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
+    _claim: Callable[[Access], Role] | None = field(default=None, init=False)
+    """The role of whoever this is, by the configuration of the day."""
     _late: bool = field(default=False, init=False)
 
     _log: ClassVar[Logger] = Logger()
@@ -110,7 +112,7 @@ class ControlConnection(Protocol):
         if credentials is not None:
             self.uid = credentials.uid
             groups = (credentials.gid, *peer_groups(self._stream))
-            self.role = self.server.access.role(credentials.uid, groups)
+            self._is(lambda access: access.role(credentials.uid, groups))
         if not self.server.admit(self):
             self.bye("too-many")
         elif self.handshake is None and credentials is None:
@@ -125,14 +127,24 @@ class ControlConnection(Protocol):
         self._cancel_timers()
         word, self.holder = holder_of(self.transport)
         self.server.let_in(self)
-        self.role = self.server.access.certified(word, self.holder)
+        self._is(lambda access: access.certified(word, self.holder))
         if self.role is Role.NONE:
-            self._log.warn("control: {who} is shut out by the configuration", who=self.who)
-            self.bye("not-permitted")
+            self.server.shut_out(self)
         elif not self.server.admit(self):
             self.bye("too-many")
         else:
             self._greet()
+
+    def _is(self, claim: Callable[[Access], Role]) -> None:
+        self._claim, self.role = claim, claim(self.server.access)
+
+    def reconsider(self) -> None:
+        """The roles have changed: mine too, at once, and who has none left goes."""
+        if self.closing or self._claim is None or self.role is Role.NONE:
+            return
+        self.role = self._claim(self.server.access)
+        if self.role is Role.NONE:
+            self.server.shut_out(self)
 
     def _too_slow(self) -> None:
         self._deadline = None

@@ -163,6 +163,12 @@ class ControlServer:
         if problems:
             problems[0].raiseException()
 
+    def change_access(self, access: Access) -> None:
+        """Other roles, for those too who are connected."""
+        self.access = access
+        for connection in list(self._connections):
+            connection.reconsider()
+
     async def stop(self) -> None:
         """Say bye to all, and stop listening."""
         self.events.unfollow(self._event)
@@ -204,6 +210,11 @@ class ControlServer:
         assert host is not None
         self._door.wasted(host, self.clock.seconds())
         self._ratelog.warn("control: {host} is not let in: {why}", host=host, why=why)
+
+    def shut_out(self, connection: ControlConnection) -> None:
+        """The configuration leaves it no role."""
+        self._ratelog.warn("control: {who} is shut out by the configuration", who=connection.who)
+        connection.bye("not-permitted")
 
     def admit(self, connection: ControlConnection) -> bool:
         """Whether there is room; the last place is root's."""

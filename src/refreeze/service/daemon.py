@@ -411,6 +411,8 @@ class Daemon(Service):
         if self.supervisor.draining:
             more["draining"] = True
         more["dtls_certificate_days"] = round(self.certificate.days_left, 1)
+        if self._entrance is not None:
+            more |= self._entrance.status()
         return more | self.meeting.status()
 
     def _end(self) -> None:

@@ -65,11 +65,17 @@ class Entrance(Service):
 
     def reconfigure(self, settings: DaemonSettings) -> None:
         """Roles can change while it runs."""
-        self.server.access = settings.control.access()
+        self.server.change_access(settings.control.access())
 
     def look_for_certificates(self) -> bool:
         """Whether there were new ones."""
         return self.certificates is not None and self.certificates.look()
+
+    def status(self) -> dict[str, Any]:
+        """What `status` shows of it."""
+        if self.certificates is None:
+            return {}
+        return {"control_certificate_days": round(self.certificates.days_left, 1)}
 
     def _make_certificates(self) -> Renewal:
         files = self.settings.control.files
