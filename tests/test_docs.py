@@ -109,6 +109,29 @@ class ShellTests(SynchronousTestCase):
         )
         self.assertEqual(some, "list")
 
+    def test_completion_asks_the_daemon_that_the_options_name(self) -> None:
+        """Bash makes words of the colons of an address."""
+        script = ROOT / "etc" / "completion" / "refreezectl.bash"
+        where = "--connect tls : alice.example.net : 7812 --cert carol.crt"
+        line = (
+            f"source {script}; "
+            """refreezectl() { echo "{\\"id\\": \\"$1-$2-$3-$4\\"}"; }; """
+            f"COMP_WORDS=(refreezectl {where} show ''); COMP_CWORD=10; _refreezectl; "
+            'echo "${COMPREPLY[@]}"; '
+            "COMP_WORDS=(refreezectl pki issue carol --role ''); COMP_CWORD=5; _refreezectl; "
+            'echo "${COMPREPLY[@]}"'
+        )
+        output = subprocess.run(
+            ["bash", "-c", line], stdout=subprocess.PIPE, text=True, check=True, timeout=10
+        ).stdout
+        self.assertEqual(
+            output.splitlines(),
+            [
+                "--connect-tls:alice.example.net:7812---cert-carol.crt all",
+                "observer operator admin",
+            ],
+        )
+
     def test_the_man_page_is_clean(self) -> None:
         if shutil.which("groff") is None:
             missing("groff (apt install groff-base)")

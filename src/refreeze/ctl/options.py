@@ -55,7 +55,7 @@ usage: refreezectl [options] VERB [WORD | --KEY VALUE | KEY=VALUE ...]
   --cert FILE     the certificate that TLS wants (or REFREEZE_CERT)
   --key FILE      its key (or REFREEZE_KEY; default: NAME.key beside NAME.crt)
   --ca FILE       who made the daemon's certificate (or REFREEZE_CA; default: ca.crt beside it)
-  --server-name N whom that must be for, when not for HOST
+  --server-name N whom that must be for, when not for HOST (or REFREEZE_SERVER_NAME)
   --timeout S     seconds for an answer (30)
   --json          one JSON object a line
   -q, --quiet     only errors and the exit code
@@ -109,7 +109,7 @@ class Options:
         self.cert = os.environ.get("REFREEZE_CERT", "")
         self.key = os.environ.get("REFREEZE_KEY", "")
         self.ca = os.environ.get("REFREEZE_CA", "")
-        self.server_name = ""
+        self.server_name = os.environ.get("REFREEZE_SERVER_NAME", "")
         self.timeout = 30.0
         self.json = False
         self.quiet = False
