@@ -125,7 +125,7 @@ class ReloadTests(SynchronousTestCase):
             ports=(7000, 7010),
             hub=HubSettings(connect="unix:/elsewhere"),
             ice=AgentSettings(ta=0.02),
-            control=ControlPlaces(socket="/c", others="none"),
+            control=ControlPlaces(socket="/c", others="none", certificates={"carol": "none"}),
         )
         for _again in range(2):
             keys = self.reload(new)["restart-needed"].split(",")

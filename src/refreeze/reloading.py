@@ -17,7 +17,7 @@ AT_RUN_TIME = ("watchdog", "storm")
 AT_NEXT_GATHERING = ("servers", "gathering")
 """Sections that are in force from every session's next gathering (rule 14)."""
 
-_ROLES = ("users", "groups", "others")
+_ROLES = ("users", "groups", "others", "certificates")
 
 
 @frozen(kw_only=True)

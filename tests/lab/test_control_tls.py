@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from refreeze.control.server import MAX_STRANGERS_PER_ORIGIN
 from refreeze.ctl.places import Certificates
-from refreeze.ctl.wire import Connection
+from refreeze.ctl.wire import ConnectError, Connection
 from tests.lab.case import LabCase
 from tests.lab.commands import PATIENCE, LabError, run
 from tests.lab.daemons import SOURCES, Daemon, start_all
@@ -39,6 +40,7 @@ class ControlTests(LabCase):
             },
         )
         self.desk = segment.public("desk", 22)
+        self.idler = segment.public("idler", 23)
         start_all(self.daemon)
 
     def issue(self, name: str, *more: str) -> None:
@@ -88,6 +90,41 @@ class ControlTests(LabCase):
         self.assertIn("link", self.ctl("carol", "--server-name", "alice.example.net", "list"))
         records, _ = connection.ask("list")
         self.assertEqual(len(records), 1)
+
+    def test_who_is_shut_out_is_gone_and_stays_out(self) -> None:
+        """The key was stolen: a line of the configuration, and a reload."""
+        self.issue("carol", "--role", "admin")
+        with self.desk.entered():
+            connection = self.connection(f"tls:{public4(21)}:{PORT}")
+        self.addCleanup(connection.close)
+        self.daemon.rewrite({"control": {"certificates": {"carol": "none"}}})
+        self.daemon.ask("reload")
+        error = self.assertRaises(ConnectError, connection.ask, "shutdown")
+        self.assertIn("not-permitted", str(error))
+        refused = self.assertRaises(LabError, self.ctl, "carol", "list")
+        self.assertIn("not-permitted", str(refused))
+
+    def test_who_holds_all_his_places_holds_nobody_elses(self) -> None:
+        self.issue("carol", "--role", "observer")
+        for _ in range(MAX_STRANGERS_PER_ORIGIN + 1):
+            self.enterContext(self.idler.tcp((public4(21), PORT)))
+        self.daemon.wait(lambda: "too many connections" in self.daemon.log(), "the reason")
+        self.assertIn(f"control: {public4(23)}: too many", self.daemon.log())
+        self.assertIn("link", self.ctl("carol", "list"))
+
+    def test_the_environment_says_where(self) -> None:
+        """As docs/remote-control.md has it, with the name of a daemon behind a tunnel."""
+        self.issue("carol", "--role", "observer")
+        self.issue("alice", "--host", "alice.example.net")
+        self.daemon.ask("reload")
+        said = self.desk.run(
+            *("env", f"PYTHONPATH={SOURCES / 'src'}"),
+            f"REFREEZE_SOCKET=tls:{public4(21)}:{PORT}",
+            f"REFREEZE_CERT={self.pki / 'carol.crt'}",
+            "REFREEZE_SERVER_NAME=alice.example.net",
+            *(*_CTL, "status"),
+        )
+        self.assertIn("control_certificate_days", said)
 
     def connection(self, where: str) -> Connection:
         """Carol's, of the library."""

@@ -27,6 +27,11 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual(sum(self.come(f"2001:db8::{n}", 1) for n in range(1, 9)), 4)
         self.assertEqual(self.come("2001:db8:0:1::1", 1), 1)
 
+    def test_ipv4_hosts_at_a_socket_of_ipv6_are_themselves(self) -> None:
+        """A daemon that listens on all addresses has ``::``, and all of IPv4 in one /64."""
+        self.assertEqual([self.come(f"::ffff:192.0.2.{n}", 6) for n in range(2)], [4, 4])
+        self.assertEqual(self.come("192.0.2.1", 1), 0)
+
     def test_local_programs_are_limited_together_only(self) -> None:
         self.assertEqual(self.come("", 20), 10)
 

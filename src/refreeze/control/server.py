@@ -67,7 +67,8 @@ class _TlsFactory(Factory):
     noisy = False
 
     def buildProtocol(self, addr: IAddress | None) -> ControlConnection | None:
-        return self.server.stranger(str(getattr(addr, "host", "")))
+        # A socket for all addresses has IPv4 ones in this form.
+        return self.server.stranger(str(getattr(addr, "host", "")).removeprefix("::ffff:"))
 
 
 @define(eq=False, repr=False)

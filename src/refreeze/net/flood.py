@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import socket
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import define, field
 
 Origin: TypeAlias = str | bytes
 """An IPv4 host, or the /64 of an IPv6 one: whoever has one address of it has them all."""
 
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+
 
 def origin_of(host: str) -> Origin:
-    """What a budget is counted by."""
+    """What a budget is counted by.
+
+    An IPv4 host that came to an IPv6 socket (``::ffff:192.0.2.1``, RFC 4291 section 2.5.5.2) is
+    one host; as a /64 it would be all of IPv4.
+    """
     if ":" not in host:
         return host
     try:
-        return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
+        packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
     except OSError:
         return host
+    mapped = packed.startswith(_MAPPED)
+    return socket.inet_ntop(socket.AF_INET, packed[12:]) if mapped else packed[:8]
 
 
 @define(eq=False, repr=False)
