@@ -75,6 +75,14 @@ def replaced(description: Description, old: str, new: str) -> Description:
     return Description(description.type, description.sdp.replace(old, new))
 
 
+def without(description: Description, name: str) -> Description:
+    """As somebody writes it who does not know that attribute."""
+    lines = description.sdp.splitlines(keepends=True)
+    return Description(
+        description.type, "".join(line for line in lines if not line.startswith(f"a={name}:"))
+    )
+
+
 class Side:
     """One negotiator. Effects are carried out on a model that knows what is impossible."""
 

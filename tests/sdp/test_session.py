@@ -62,6 +62,22 @@ class LevelTests(SynchronousTestCase):
         two = parse(small("a=fingerprint:sha-256 AB:CD"))
         self.assertEqual(one.media[0].fingerprints, two.media[0].fingerprints)
 
+    def test_several_fingerprints_of_any_hash_and_the_nearer_level_wins_rfc_8122(self) -> None:
+        lines = small().splitlines()
+        session = ("a=fingerprint:sha-256 AA:AA", "a=fingerprint:sha-512 BB")
+        own = ("a=fingerprint:sha-384 CC", "a=fingerprint:md-of-2040 DD:EE")
+        inherited = parse(text(*lines[:5], *session, *lines[5:])).media[0]
+        self.assertEqual(inherited.fingerprints, {"sha-256 AA:AA", "sha-512 BB"})
+        both = parse(text(*lines[:5], *session, *lines[5:], *own)).media[0]
+        self.assertEqual(both.fingerprints, {"sha-384 CC", "md-of-2040 DD:EE"})
+
+    def test_a_tls_id_has_20_to_255_characters_of_its_own_rfc_8842_section_5_1(self) -> None:
+        for good in ("t" * 20, "t" * 255, "AZaz09+/-_AZaz09+/-_"):
+            self.assertEqual(parse(small(f"a=tls-id:{good}")).media[0].tls_id, good)
+        for bad in ("t" * 19, "t" * 256, "t" * 20 + " ", "t" * 20 + "=", "\u00e9" * 20):
+            error = self.assertRaises(SdpError, parse, small(f"a=tls-id:{bad}"))
+            self.assertEqual(error.line, 12)
+
     def test_bundle_names_the_transport_and_skips_rejected_sections(self) -> None:
         lines = small().replace("BUNDLE 0", "BUNDLE 1 2 0 9").splitlines()
         extra = ("m=audio 0 RTP/AVP 0", "a=mid:1", "m=audio 0 RTP/AVP 0", "a=mid:2")

@@ -39,6 +39,22 @@ class SectionSpec:
     attributes: tuple[str, ...] = ("sctp-port:5000", "max-message-size:262144")
 
 
+@frozen
+class DtlsIdentity:
+    """Our certificates and the association that we mean (RFC 8122, RFC 8842)."""
+
+    fingerprints: tuple[tuple[str, str], ...]
+    tls_id: str
+
+    def lines(self, setup: str, *, tls_id: bool = True) -> list[str]:
+        """Attribute lines of a section."""
+        lines = [f"a=fingerprint:{name} {value}" for name, value in self.fingerprints]
+        lines.append(f"a=setup:{setup}")
+        if tls_id:
+            lines.append(f"a=tls-id:{self.tls_id}")
+        return lines
+
+
 @define(eq=False, repr=False)
 class Applied:
     """A description in force, or about to be.
@@ -58,6 +74,10 @@ class Applied:
     """Remote: its generation has been started, so candidates need not wait."""
     waiting: list[Effect] = field(factory=list)
     """Remote: what is to be done for its candidates once the generation starts."""
+    identity: DtlsIdentity | None = None
+    """Local: what was meant, though the text may leave the tls-id out."""
+    tls_id: str | None = None
+    """Remote: the peer's own, not what it only repeats."""
 
     @property
     def ufrag(self) -> str | None:
@@ -74,8 +94,8 @@ class Applied:
         return Description(self.type, "".join(f"{line}\r\n" for line in lines))
 
     def same_dtls(self, other: Applied) -> bool:
-        """Whether both name one DTLS identity (rule 30)."""
+        """Whether both, of the peer's, name one DTLS identity (rule 30)."""
         ours, theirs = self.section, other.section
         if ours is None or theirs is None:
             return True
-        return (ours.fingerprints, ours.tls_id) == (theirs.fingerprints, theirs.tls_id)
+        return (ours.fingerprints, self.tls_id) == (theirs.fingerprints, other.tls_id)

@@ -12,7 +12,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from refreeze.basics import Randomness
-from refreeze.jsep.descriptions import Applied
+from refreeze.jsep.descriptions import Applied, DtlsIdentity
 from refreeze.jsep.effects import DtlsAgreed
 from refreeze.jsep.errors import InvalidAccessError
 from refreeze.sdp import MediaSection
@@ -23,23 +23,10 @@ _TLS_ID_BITS: Final = 160
 
 
 @frozen
-class DtlsIdentity:
-    """What a description of ours says of us."""
-
-    fingerprints: tuple[tuple[str, str], ...]
-    tls_id: str
-
-    def lines(self, setup: str) -> list[str]:
-        """Attribute lines of a section."""
-        named = [f"a=fingerprint:{name} {value}" for name, value in self.fingerprints]
-        return [*named, f"a=setup:{setup}", f"a=tls-id:{self.tls_id}"]
-
-
-@frozen
 class _Named:
     """What names an association: each side's fingerprints and tls-id, and who is the client."""
 
-    ours: tuple[frozenset[str], str | None]
+    ours: DtlsIdentity
     theirs: tuple[frozenset[str], str | None]
     client: bool
 
@@ -59,7 +46,9 @@ class DtlsNegotiation:
     _reply: DtlsIdentity | None = field(default=None, init=False)
     """Ours in the answer to an offer that asks for a new association."""
     _told: _Named | None = field(default=None, init=False)
-    """What the transport was told last."""
+    """What the transport was told last..."""
+    _settled: _Named | None = field(default=None, init=False)
+    """...and what it had been told when an answer settled it."""
 
     def __attrs_post_init__(self) -> None:
         self._next = self._new_identity()
@@ -72,7 +61,7 @@ class DtlsNegotiation:
         """Ask for a new association, perhaps under another certificate."""
         if fingerprints is not None:
             self.fingerprints = fingerprints
-        self._next, self.wished = self._new_identity(), True
+        self._next, self._reply, self.wished = self._new_identity(), None, True
 
     # What we write
 
@@ -92,62 +81,85 @@ class DtlsNegotiation:
             self._reply = self._new_identity()
         return self._reply
 
-    def answer_setup(self, offer: Applied, peer: Applied | None) -> str:
-        """An association that goes on keeps our role (section 5.3), else we are active."""
-        offered = offer.section.setup if offer.section is not None else None
-        goes_on = peer is not None and peer.same_dtls(offer) and not self.wished
-        if goes_on and self._told is not None and offered in {None, "actpass"}:
-            return "active" if self._told.client else "passive"
-        return OPPOSITE.get(offered or "", "active")
+    def answer_lines(
+        self, offer: Applied, peer: Applied | None, identity: DtlsIdentity
+    ) -> list[str]:
+        """*identity* in an answer, with a role: an association that goes on keeps ours.
+
+        A tls-id answers a tls-id only (section 5.3); an offer without ``setup`` means
+        ``active`` (RFC 4145 section 4.1).
+        """
+        section = offer.section
+        if section is None:
+            return identity.lines("active")
+        setup = OPPOSITE.get(section.setup or "active", "active")
+        goes_on = identity == self._ours and peer is not None and peer.same_dtls(offer)
+        kept = self._told if goes_on or self._same_to_old_peer(identity, offer) else None
+        if kept is not None and section.setup in {None, "actpass"}:
+            setup = "active" if kept.client else "passive"
+        return identity.lines(setup, tls_id=section.tls_id is not None)
 
     # What was said
 
     def agree(self, local: Applied, remote: Applied, *, answered_by_us: bool) -> list[DtlsAgreed]:
         """An answer, or a provisional one, was applied: what begins, if anything does."""
-        ours, theirs = local.section, remote.section
-        if ours is None or theirs is None or local.ufrag is None or remote.ufrag is None:
+        ours, theirs, identity = local.section, remote.section, local.identity
+        if ours is None or theirs is None or identity is None:
             return []
-        # An answerer that says nothing is active (RFC 4145 section 4).
-        client = ours.setup == "active" if answered_by_us else theirs.setup == "passive"
-        # libdatachannel repeats what it does not know: our tls-id, and our word on the payload.
-        echoed = theirs.tls_id is not None and theirs.tls_id == ours.tls_id
-        remote_tls_id = None if echoed else theirs.tls_id
-        named = _Named(_identity(ours), (theirs.fingerprints, remote_tls_id), client)
-        if named == self._told or self._means_no_role(named):
+        if local.ufrag is None or remote.ufrag is None:
+            return []
+        # An answer that says nothing is passive (RFC 4145 section 4.1).
+        client = ours.setup == "active" if answered_by_us else theirs.setup != "active"
+        if self._told is not None and self._same_to_old_peer(identity, remote):
+            client = self._told.client
+        named = _Named(identity, (theirs.fingerprints, remote.tls_id), client)
+        if named == self._told:
             return []
         self._told = named
+        # Who repeats our tls-id repeats our word on the payload, too.
+        payload = theirs.payload if theirs.tls_id == remote.tls_id else None
         return [
             DtlsAgreed(
                 client=client,
                 fingerprints=tuple(sorted(theirs.fingerprints)),
                 local_tls_id=ours.tls_id,
-                remote_tls_id=remote_tls_id,
-                payload=None if echoed else theirs.payload,
+                remote_tls_id=remote.tls_id,
+                payload=payload,
             )
         ]
 
-    def _means_no_role(self, named: _Named) -> bool:
-        """Firefox answers ``active`` to any offer and goes on in the role that it has.
+    def _same_to_old_peer(self, identity: DtlsIdentity, remote: Applied) -> bool:
+        """Whether a peer that knows no tls-id sees the association that it has, and keeps its role.
 
-        Without a tls-id a peer follows RFC 5763, and with nothing but another role said, no new
-        association is what it wants.
+        Firefox answers ``active`` to any offer and goes on in the role that it has: to those who
+        follow RFC 5763 only fingerprints name an association.
         """
-        told = self._told
-        if told is None or named.theirs[1] is not None:
+        told, section = self._told, remote.section
+        if told is None or section is None or remote.tls_id is not None:
             return False
-        return (named.ours, named.theirs) == (told.ours, told.theirs)
+        theirs = section.fingerprints, None
+        return (identity.fingerprints, theirs) == (told.ours.fingerprints, told.theirs)
 
     def completed(self, local: Applied) -> None:
         """An answer settled it: what our description said is in force."""
-        said = local.section.tls_id if local.section is not None else None
-        for identity in (self._reply, self._next):
-            if identity is not None and identity.tls_id == said:
-                self._ours = self._next = identity
-                self._reply, self.wished = None, False
+        said, self._settled = local.identity, self._told
+        if said is None:
+            return
+        self._ours = said
+        if said in {self._next, self._reply}:
+            self._next, self._reply, self.wished = said, None, False
+
+    def rolled_back(self) -> None:
+        """What a provisional answer began is nobody's: both sides begin another (rule 26)."""
+        if self._told != self._settled:
+            self.renew()
 
 
-def _identity(section: MediaSection) -> tuple[frozenset[str], str | None]:
-    return section.fingerprints, section.tls_id
+def own_tls_id(section: MediaSection | None, ours: Applied | None) -> str | None:
+    """The peer's tls-id. libdatachannel repeats what it does not know: ours is nobody's."""
+    if section is None or ours is None or ours.identity is None:
+        return section.tls_id if section is not None else None
+    return None if section.tls_id == ours.identity.tls_id else section.tls_id
 
 
 def check_setup(section: MediaSection | None) -> None:

@@ -27,8 +27,14 @@ from attrs import define, field
 from refreeze.basics import Randomness
 from refreeze.ice.candidate import Candidate
 from refreeze.ice.credentials import Credentials, new_credentials
-from refreeze.jsep.descriptions import Applied, Description, DescriptionType, SectionSpec
-from refreeze.jsep.dtls import DtlsNegotiation, check_setup
+from refreeze.jsep.descriptions import (
+    Applied,
+    Description,
+    DescriptionType,
+    DtlsIdentity,
+    SectionSpec,
+)
+from refreeze.jsep.dtls import DtlsNegotiation, check_setup, own_tls_id
 from refreeze.jsep.effects import (
     AbandonGeneration,
     Effect,
@@ -91,7 +97,7 @@ class Negotiator(HeldDescriptions):
     _writer: Writer = field(init=False)
     _remote: RemoteCandidates = field(init=False)
     _gathered: Gathered = field(factory=Gathered, init=False)
-    _created: dict[DescriptionType, str] = field(factory=dict, init=False)
+    _created: dict[DescriptionType, tuple[str, DtlsIdentity]] = field(factory=dict, init=False)
     """[[LastCreatedOffer]] and [[LastCreatedAnswer]]."""
     _ours: Applied | None = field(default=None, init=False)
     """The last completed exchange that had ICE: our credentials in force..."""
@@ -129,13 +135,14 @@ class Negotiator(HeldDescriptions):
         known = None if basis is None or restart else basis.credentials
         ice = self._ice(known or new_credentials(self.random))
         current = self._current_local
-        dtls = self._dtls.to_offer(restart=known is None).lines("actpass")
+        identity = self._dtls.to_offer(restart=known is None)
+        dtls = identity.lines("actpass")
         if current is None:
             sdp = self._writer.first_offer(self.sections, ice, dtls)
         else:
             options = ICE_OPTIONS if known is None else current.parsed.ice_options
             sdp = self._writer.next_offer(current.parsed, self.sections, ice, dtls, options)
-        self._created[_OFFER] = sdp
+        self._created[_OFFER] = sdp, identity
         return Description(_OFFER, sdp)
 
     def create_answer(self) -> Description:
@@ -153,9 +160,9 @@ class Negotiator(HeldDescriptions):
         known = basis.credentials if basis is not None else None
         ice = self._ice(known or new_credentials(self.random))
         identity = self._dtls.to_answer(offer, self._peer, restart=self._restarts(offer))
-        setup = self._dtls.answer_setup(offer, self._peer)
-        sdp = self._writer.answer(offer.parsed, taken, ice, identity.lines(setup))
-        self._created[_ANSWER] = sdp
+        dtls = self._dtls.answer_lines(offer, self._peer, identity)
+        sdp = self._writer.answer(offer.parsed, taken, ice, dtls)
+        self._created[_ANSWER] = sdp, identity
         return Description(_ANSWER, sdp)
 
     def _ice(self, credentials: Credentials) -> list[str]:
@@ -184,9 +191,9 @@ class Negotiator(HeldDescriptions):
         if kind is _ROLLBACK:
             return [*self._rollback(), *self._enter(following)]
         created = self._created.get(_OFFER if kind is _OFFER else _ANSWER)
-        if created is None or description.sdp not in {created, ""}:
+        if created is None or description.sdp not in {created[0], ""}:
             raise InvalidModificationError("only the description created last can be applied")
-        applied = self._read_local(kind, created)
+        applied = self._read_local(kind, *created)
         if kind is _OFFER:
             return [*self._local_offer(applied), *self._enter(following)]
         return [*self._local_answer(applied), *self._enter(following)]
@@ -199,7 +206,7 @@ class Negotiator(HeldDescriptions):
         }
         return self.create_offer() if offering else self.create_answer()
 
-    def _read_local(self, kind: DescriptionType, sdp: str) -> Applied:
+    def _read_local(self, kind: DescriptionType, sdp: str, identity: DtlsIdentity) -> Applied:
         """Its candidates are taken out of the text: :meth:`Applied.describe` adds them."""
         parsed = SessionDescription.parse(sdp)
         section = parsed.tagged
@@ -208,7 +215,7 @@ class Negotiator(HeldDescriptions):
             gone = ("a=candidate:", "a=end-of-candidates")
             section.lines = [line for line in section.lines if not line.startswith(gone)]
         trickle = Trickle() if credentials is None else self._gathered.of(credentials.ufrag)
-        return Applied(kind, parsed, section, credentials, trickle=trickle)
+        return Applied(kind, parsed, section, credentials, trickle=trickle, identity=identity)
 
     def _local_offer(self, applied: Applied) -> list[Effect]:
         effects: list[Effect] = []
@@ -276,7 +283,8 @@ class Negotiator(HeldDescriptions):
             raise InvalidAccessError("the offer has no ICE credentials")
         check_setup(section)
         offered = [each.offered for each in taken]
-        applied = Applied(_OFFER, parsed, section, credentials, offered)
+        tls_id = own_tls_id(section, self._current_local)
+        applied = Applied(_OFFER, parsed, section, credentials, offered, tls_id=tls_id)
         if credentials is not None:
             self._continue(applied)
         return applied
@@ -317,7 +325,9 @@ class Negotiator(HeldDescriptions):
         section = parsed.tagged
         credentials = transport_credentials(parsed, section)
         live = [media for media in parsed.media if not media.rejected]
-        applied = Applied(kind, parsed, section, credentials, live)
+        check_setup(section)
+        tls_id = own_tls_id(section, offer)
+        applied = Applied(kind, parsed, section, credentials, live, tls_id=tls_id)
         if applied.credentials is None:
             if self._peer is None and section is not None:
                 raise InvalidAccessError("the answer has no ICE credentials")
@@ -397,6 +407,7 @@ class Negotiator(HeldDescriptions):
             effects += self._forget(remote)
         if local is not None and local.type is _OFFER:
             self._configuration |= self._configuration_before
+        self._dtls.rolled_back()
         self._reset()
         return effects
 
