@@ -16,8 +16,9 @@ from tests.lab.world import USER, Machine, World
 NEW_PORTS = PortRange(20000, 20999)
 AWAY = 3.0
 """Seconds that the TURN server is away."""
-HUB_AWAY = 12.0
-"""Seconds: longer than a path takes to be called failed."""
+HUB_AWAY = 8.5
+"""Seconds: longer than a path takes to be called failed, and not so long that a link's back-off
+alone could be longer than what is promised."""
 _LATE = 30.0
 """Seconds after which a session that is not back counts as lost."""
 _FIRST, _SECOND, _BETTER = 100, 200, 50
