@@ -10,10 +10,9 @@ from itertools import combinations
 from math import inf
 from weakref import ref
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from refreeze.peer.dtls import AssociationState, problems
 from refreeze.testing import SeededRandom, openssl_time
+from tests.peer.dtls.case import WireCase
 from tests.peer.dtls.fates import (
     Which,
     arrive,
@@ -25,7 +24,6 @@ from tests.peer.dtls.fates import (
     stall,
 )
 from tests.peer.dtls.wire import CLIENT, DELAY, SERVER, SIDES, Wire, good
-from tests.virtualtime import need_openssl_time
 
 FRAGMENTING = 300
 """An MTU in bytes at which every large flight is several datagrams."""
@@ -34,18 +32,8 @@ REPEATED = 1.0
 """Seconds after which OpenSSL sends a flight again, for the first time."""
 
 
-class ScheduleCase(SynchronousTestCase):
+class ScheduleCase(WireCase):
     """Wires, and OpenSSL in their time."""
-
-    def setUp(self) -> None:
-        need_openssl_time()
-
-    def play(self, wire: Wire) -> Wire:
-        """Until both ends are over."""
-        with openssl_time(wire.clock):
-            wire.start()
-            wire.conclude()
-        return wire
 
     def connects(self, wire: Wire, what: object = "") -> Wire:
         """It ends well, and data flows."""

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
-from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.dtls import AssociationState, DtlsContext, problems
 from refreeze.peer.dtls.fingerprints import fingerprint
 from refreeze.testing import openssl_time
+from tests.peer.dtls.case import WireCase
 from tests.peer.dtls.wire import (
     CLIENT,
     SERVER,
@@ -29,7 +29,6 @@ from tests.peer.dtls.wire import (
     fingerprints,
     foreign_fingerprint,
 )
-from tests.virtualtime import need_openssl_time
 
 DTLS_1_0 = 0xFEFF
 AT_ONCE = 1.0
@@ -112,18 +111,8 @@ def stranger(kind: str | None = None) -> StrangeContext:
     return StrangeContext(identity(kind))  # type: ignore[arg-type]  # it has all that is used
 
 
-class StrangerCase(SynchronousTestCase):
+class StrangerCase(WireCase):
     """Our side is one of the two, in turn."""
-
-    def setUp(self) -> None:
-        need_openssl_time()
-
-    def play(self, wire: Wire) -> Wire:
-        """Until both are over."""
-        with openssl_time(wire.clock):
-            wire.start()
-            wire.conclude()
-        return wire
 
     def meet(self, other: DtlsContext, ours: str, named: str | None = None) -> tuple[Wire, End]:
         """Our association as *ours* against that of *other*, whose certificate has *named*."""
