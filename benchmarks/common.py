@@ -27,6 +27,7 @@ from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
+from refreeze.net.tasks import TaskQueue
 from refreeze.net.udp import UdpPortFactory
 from refreeze.peer import DtlsContext, PeerEnvironment, RTCCertificate, RTCPeerConnection
 
@@ -190,13 +191,15 @@ class Host:
             scheduler=self.scheduler,
             random=random.SystemRandom(),
             bucket=self._bucket,
-            queue_task=lambda task: self._reactor.callLater(0, task),
+            queue_task=TaskQueue(self._reactor),
             settings=AgentSettings(allow_loopback=True),
             certificate=self._context.certificate,
             gatherer=HostGatherer(lambda: lease.bases),
             dtls=(lambda: self._context) if self.dtls else None,
         )
-        return RTCPeerConnection(environment, lambda event: None)
+        made = RTCPeerConnection(environment)
+        made.createDataChannel("datagrams")
+        return made
 
     def turn(self, seconds: float = 0.0) -> Any:
         """Let the reactor work."""

@@ -16,6 +16,7 @@ from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
+from refreeze.net.tasks import TaskQueue
 from refreeze.net.udp import UdpPortFactory
 from refreeze.peer import DtlsContext, PeerEnvironment, RTCCertificate, RTCPeerConnection
 
@@ -31,13 +32,15 @@ def connection(reactor: Any, scheduler: Scheduler) -> RTCPeerConnection:
         scheduler=scheduler,
         random=random.SystemRandom(),
         bucket=CheckBucket(),
-        queue_task=lambda call: reactor.callLater(0, call),
+        queue_task=TaskQueue(reactor),
         settings=AgentSettings(allow_loopback=True),
         certificate=identity.certificate,
         gatherer=HostGatherer(lambda: lease.bases),
         dtls=lambda: identity,
     )
-    return RTCPeerConnection(environment, lambda event: None)
+    made = RTCPeerConnection(environment)
+    made.createDataChannel("datagrams")
+    return made
 
 
 async def exchange(one: RTCPeerConnection, other: RTCPeerConnection, *, restart: bool) -> None:

@@ -20,10 +20,11 @@ from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
+from refreeze.net.tasks import TaskQueue
 from refreeze.net.udp import UdpPortFactory
 from refreeze.peer import PeerEnvironment, RTCCertificate, RTCPeerConnection
 from refreeze.stun import RequestTemplate, short_term_key
-from tests.peer.pair import GOOD, now
+from tests.peer.pair import GOOD
 
 SESSIONS = 100
 RATE = 20_000
@@ -61,12 +62,13 @@ class Half:
                 scheduler=self.scheduler,
                 random=random.SystemRandom(),
                 bucket=bucket,
-                queue_task=lambda task: reactor.callLater(0, task),
+                queue_task=TaskQueue(reactor),
                 settings=AgentSettings(allow_loopback=True),
                 certificate=certificate,
                 gatherer=HostGatherer(lambda lease=lease: lease.bases),  # type: ignore[misc]
             )
-            made = RTCPeerConnection(environment, lambda event: None)
+            made = RTCPeerConnection(environment)
+            made.createDataChannel("datagrams")
             made.addEventListener("iceconnectionstatechange", self._state)
             made.iceTransport.datagrams.on_batch(self._data)
             self.connections.append(made)
@@ -120,14 +122,14 @@ class FloodTests(TestCase):
         look()
         return waiter
 
-    def connect(self) -> Deferred[None]:
+    async def connect(self) -> None:
         """All sessions, each by one exchange."""
         for one, other in zip(self.ours.connections, self.theirs.connections, strict=True):
-            now(one.setLocalDescription())
-            now(other.setRemoteDescription(one.localDescription))
-            now(other.setLocalDescription())
-            now(one.setRemoteDescription(other.localDescription))
-        return self.until(lambda: self.ours.good() and self.theirs.good())
+            await one.setLocalDescription()
+            await other.setRemoteDescription(one.localDescription)
+            await other.setLocalDescription()
+            await one.setRemoteDescription(other.localDescription)
+        await self.until(lambda: self.ours.good() and self.theirs.good())
 
     def templates(self) -> list[str]:
         """A ufrag that nobody has, one that somebody has with a wrong password, and rubbish."""

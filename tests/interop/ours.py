@@ -20,6 +20,7 @@ from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
+from refreeze.net.tasks import TaskQueue
 from refreeze.net.udp import UdpPortFactory
 from refreeze.peer import (
     DatagramDoor,
@@ -107,13 +108,14 @@ class Ours:
             scheduler=scheduler,
             random=random.SystemRandom(),
             bucket=CheckBucket(),
-            queue_task=lambda task: reactor.callLater(0, task),
+            queue_task=TaskQueue(reactor),
             settings=AgentSettings(allow_loopback=True),
             certificate=context.certificate,
             gatherer=HostGatherer(lambda: lease.bases),
             dtls=(lambda: context) if self.protect else None,
         )
         self.connection = RTCPeerConnection(environment, self._event)
+        self.connection.createDataChannel("datagrams")
         self.door.on_batch(self._data)
         self.connection.dtls_watcher = self._dtls_event
         self.connection.addEventListener("icecandidate", self._candidate)

@@ -67,9 +67,11 @@ class Duo:
         """aioice's candidates one by one, and their end."""
         for line in [*theirs.candidates, None]:
             await self.ours.connection.addIceCandidate(
-                "" if line is None else f"candidate:{line}",
-                sdpMid="0",
-                usernameFragment=theirs.ufrag,
+                {
+                    "candidate": "" if line is None else f"candidate:{line}",
+                    "sdpMid": "0",
+                    "usernameFragment": theirs.ufrag,
+                }
             )
 
 

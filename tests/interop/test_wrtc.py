@@ -58,7 +58,9 @@ class Call:
             told = await self.peer.seen("candidate", pc=PC)
             line = told["candidate"]
             self.theirs_trickled += line is not None
-            await self.ours.connection.addIceCandidate(line or "", sdpMid=told["mid"] or "0")
+            await self.ours.connection.addIceCandidate(
+                {"candidate": line or "", "sdpMid": told["mid"] or "0"}
+            )
             if line is None:
                 return
 

@@ -86,7 +86,9 @@ def without(description: Description, name: str) -> Description:
 class Side:
     """One negotiator. Effects are carried out on a model that knows what is impossible."""
 
-    def __init__(self, seed: int = 1, *, fingerprint: str = FINGERPRINT, **more: Any) -> None:
+    def __init__(
+        self, seed: int = 1, *, fingerprint: str = FINGERPRINT, data: bool = True, **more: Any
+    ) -> None:
         self.tasks: list[Callable[[], None]] = []
         self.fired: list[str] = []
         self.jsep = Negotiator(
@@ -96,6 +98,8 @@ class Side:
             **more,
         )
         self.jsep.on_fire = self.fired.append
+        if data:
+            self.jsep.media.want_data()
         self.staged: dict[str, Credentials] = {}
         self.started: dict[str, Credentials] = {}
         self.roles: list[bool | None] = []

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.jsep import Description, InvalidAccessError, OperationError, SectionSpec
+from refreeze.jsep import (
+    Description,
+    Direction,
+    InvalidAccessError,
+    OperationError,
+    SectionSpec,
+)
 from refreeze.sdp import SessionDescription
 from tests.sdp.samples import real
 
 from .sides import OFFER, Side, connected, credentials, exchange, line, replaced
 
-AUDIO = SectionSpec(
-    "audio 9 UDP/TLS/RTP/SAVPF 111",
-    "1",
-    ("rtcp-mux", "sendrecv", "rtpmap:111 opus/48000/2", "fmtp:111 minptime=10; useinbandfec=1"),
-)
 OURS = ("v=", "o=", "a=ice-", "a=candidate", "a=end-of-candidates", "a=setup")
 
 
@@ -58,9 +59,9 @@ class RealOfferTests(SynchronousTestCase):
         self.assertNotEqual(first.ufrag, second.ufrag)
         self.assertNotEqual(first.pwd, second.pwd)
 
-    def test_of_audio_video_and_data_only_data_is_taken_over_its_own_transport(self) -> None:
+    def test_without_media_only_data_is_taken_over_its_own_transport(self) -> None:
         """The offerer's tag is on audio; what we answer moves it to the data section."""
-        side = Side()
+        side = Side(accepts_media=False)
         description = SessionDescription.parse(real("audio_video_offer"))
         side.take(offered("audio_video_offer"))
         answer = SessionDescription.parse(side.answer().sdp)
@@ -72,7 +73,7 @@ class RealOfferTests(SynchronousTestCase):
         self.assertEqual({port for _, port in side.received}, ports)
 
     def test_candidates_of_sections_we_rejected_are_ignored_without_error_rule_55(self) -> None:
-        side = Side()
+        side = Side(accepts_media=False)
         description = SessionDescription.parse(real("audio_video_offer"))
         side.take(offered("audio_video_offer"))
         other = description.media[0].credentials
@@ -86,7 +87,7 @@ class RealOfferTests(SynchronousTestCase):
         self.assertRaises(OperationError, side.add, line(4), "7")
 
     def test_an_offer_with_nothing_for_us_is_answered_with_nothing(self) -> None:
-        side = Side()
+        side = Side(accepts_media=False)
         sdp = real("audio_video_offer").split("m=application")[0]
         side.take(Description(OFFER, sdp))
         answer = SessionDescription.parse(side.answer().sdp)
@@ -103,9 +104,13 @@ class OpaqueTests(SynchronousTestCase):
     """A restart repeats the media exactly (DESIGN rule 7)."""
 
     def pair(self) -> tuple[Side, Side]:
-        specs = (SectionSpec(attributes=("sctp-port:5000", "x-note: two  blanks ")), AUDIO)
-        one, two = Side(1, sections=specs), Side(2, sections=specs)
-        exchange(one, two)
+        spec = SectionSpec(attributes=("sctp-port:5000", "x-note: two  blanks "))
+        one, two = Side(1, data_section=spec), Side(2, data_section=spec)
+        one.jsep.add_transceiver("audio")
+        two.take(one.offer())
+        (part,) = two.jsep.media.transceivers
+        two.jsep.set_direction(part, Direction.SENDRECV)
+        one.take(two.answer())
         return one, two
 
     def test_restart_offers_and_answers_repeat_every_opaque_line(self) -> None:
@@ -129,7 +134,9 @@ class OpaqueTests(SynchronousTestCase):
             self.assertFalse(second.rejected)
 
     def test_a_first_offer_keeps_untagged_sections_to_the_bundle(self) -> None:
-        sdp = Side(sections=(SectionSpec(), AUDIO)).offer().sdp
+        side = Side()
+        side.jsep.add_transceiver("audio")
+        sdp = side.offer().sdp
         first, second = SessionDescription.parse(sdp).media
         self.assertEqual((first.port, second.port), (9, 0))
         self.assertEqual(second.first("bundle-only"), "")
@@ -172,7 +179,7 @@ class ShapeTests(SynchronousTestCase):
 
     def test_unbundled_sections_beside_ours_are_rejected(self) -> None:
         _, two = connected()
-        fresh = Side(3, sections=(SectionSpec(), AUDIO))
+        fresh = Side(3)
         offer = Side(4).offer()
         audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\n"
         fresh.take(Description(OFFER, offer.sdp + audio))

@@ -19,7 +19,7 @@ class WishTests(SynchronousTestCase):
         self.assertNotEqual(ufrag(one.jsep.create_offer(ice_restart=False)), before)
 
     def test_before_any_description_it_does_nothing_rule_2(self) -> None:
-        side = Side()
+        side = Side(data=False)
         side.jsep.restart_ice()
         self.assertEqual(side.run_tasks(), [])
         self.assertEqual(side.jsep.needs.to_replace, set())

@@ -43,6 +43,7 @@ class Side:
     resolve_mdns: ResolveName | None = None
     gatherer: Gatherer | None = None
     protect: bool = False
+    as_service: bool = True
     mux: Mux = field(init=False)
     pool: SocketPool = field(init=False)
     scheduler: Scheduler = field(init=False)
@@ -66,8 +67,10 @@ class Side:
             gatherer=self.gatherer or HostGatherer(lambda: lease.bases),
             resolve_mdns=self.resolve_mdns,
             dtls=None if context is None else lambda: context,
+            as_service=self.as_service,
         )
         self.connection = RTCPeerConnection(environment, self.told.append)
+        self.connection.createDataChannel("data")
         self.door.on_batch(self._data)
         for kind in (
             "negotiationneeded",
@@ -117,6 +120,7 @@ class Two:
     """Alice's; None: of her host candidates alone."""
     protect: bool = False
     """Whether payload goes through DTLS."""
+    as_service: bool = True
     reactor: VirtualReactor = field(factory=VirtualReactor)
     network: FakeNetwork = field(init=False)
     alice: Side = field(init=False)
@@ -136,9 +140,15 @@ class Two:
                 resolve_mdns=self.resolve_mdns,
                 gatherer=self.gatherer if host.name == "alice" else None,
                 protect=self.protect,
+                as_service=self.as_service,
             )
             for host in hosts
         )
+
+    def now(self, deferred: Any) -> Any:
+        """What it comes to in the tasks that are due; its error is raised."""
+        self.reactor.advance(0)
+        return now(deferred)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -146,22 +156,22 @@ class Two:
 
     def offer(self, one: Side, *, restart: bool = False) -> Description:
         """Create and apply an offer."""
-        offer = now(one.connection.createOffer(iceRestart=restart))
-        now(one.connection.setLocalDescription(offer))
+        offer = self.now(one.connection.createOffer(iceRestart=restart))
+        self.now(one.connection.setLocalDescription(offer))
         assert one.connection.localDescription is not None
         return one.connection.localDescription
 
     def answer(self, other: Side, offer: Description) -> Description:
         """Apply an offer, and answer it."""
-        now(other.connection.setRemoteDescription(offer))
-        now(other.connection.setLocalDescription())
+        self.now(other.connection.setRemoteDescription(offer))
+        self.now(other.connection.setLocalDescription())
         assert other.connection.localDescription is not None
         return other.connection.localDescription
 
     def exchange(self, one: Side, other: Side, *, restart: bool = False) -> None:
         """A whole round, and the time to connect."""
         answer = self.answer(other, self.offer(one, restart=restart))
-        now(one.connection.setRemoteDescription(answer))
+        self.now(one.connection.setRemoteDescription(answer))
         self.advance(2.0)
 
     def close(self) -> None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.ice import IceRole
-from refreeze.jsep import Description, DescriptionType, JsepError
-from tests.peer.pair import GOOD, ROLLBACK, Side, Two, now
+from refreeze.jsep import (
+    Description,
+    DescriptionType,
+    InvalidStateError,
+    OperationError,
+    RTCError,
+)
+from tests.peer.pair import GOOD, ROLLBACK, Side, Two
 
 
 class Case(SynchronousTestCase):
@@ -61,7 +67,7 @@ class RoundTests(Case):
     def test_who_took_the_first_offer_back_does_not_control_by_it(self) -> None:
         """T11: the first exchange that completes decides, not the first offer."""
         self.two.offer(self.alice)
-        now(self.alice.connection.setLocalDescription(ROLLBACK))
+        self.two.now(self.alice.connection.setLocalDescription(ROLLBACK))
         self.two.exchange(self.bob, self.alice)
         self.assertConnected()
         self.assertEqual(self.alice.transport.role, IceRole.CONTROLLED)
@@ -71,7 +77,7 @@ class RoundTests(Case):
         """T11, rule 28: the offer that gave way leaves nothing of its role."""
         self.two.offer(self.alice)
         offer = self.two.offer(self.bob)
-        now(self.bob.connection.setRemoteDescription(self.two.answer(self.alice, offer)))
+        self.two.now(self.bob.connection.setRemoteDescription(self.two.answer(self.alice, offer)))
         self.two.advance(2.0)
         self.assertConnected()
         self.assertEqual(self.alice.transport.role, IceRole.CONTROLLED)
@@ -91,11 +97,12 @@ class RoundTests(Case):
         answer = self.two.answer(self.bob, self.two.offer(self.alice, restart=True))
         lines = [x for x in answer.sdp.splitlines() if "ice-" not in x and "candidate" not in x]
         plain = "".join(line + "\r\n" for line in lines)
-        now(self.alice.connection.setRemoteDescription(Description(DescriptionType.ANSWER, plain)))
+        said = Description(DescriptionType.ANSWER, plain)
+        self.two.now(self.alice.connection.setRemoteDescription(said))
         self.two.advance(1.0)
         self.assertIs(self.alice.transport.route, route)
         self.assertIsNone(self.alice.transport.pending)
-        offer = now(self.alice.connection.createOffer())
+        offer = self.two.now(self.alice.connection.createOffer())
         self.assertNotIn(f"a=ice-ufrag:{before}\r\n", offer.sdp)
 
     def test_writes_during_a_round_are_no_error_T20(self) -> None:
@@ -107,7 +114,7 @@ class RoundTests(Case):
         self.assertEqual(self.alice.send(b"\x80offered"), 1)
         answer = self.two.answer(self.bob, offer)
         self.assertEqual(self.bob.send(b"\x80answered"), 1)
-        now(self.alice.connection.setRemoteDescription(answer))
+        self.two.now(self.alice.connection.setRemoteDescription(answer))
         for _ in range(300):
             self.alice.send(b"\x80during")
             self.two.advance(0.01)
@@ -139,12 +146,13 @@ class EventTests(Case):
 
     def test_a_rolled_back_restart_is_needed_again_rules_10_26(self) -> None:
         self.two.exchange(self.alice, self.bob)
+        self.alice.fired.clear()
         self.alice.connection.restartIce()
         self.two.advance(0.1)
         self.two.offer(self.alice)
         self.two.advance(0.1)
         self.assertEqual(self.alice.fired.count("negotiationneeded"), 1)
-        now(self.alice.connection.setLocalDescription(ROLLBACK))
+        self.two.now(self.alice.connection.setLocalDescription(ROLLBACK))
         self.two.advance(0.1)
         self.assertEqual(self.alice.fired.count("negotiationneeded"), 2)
 
@@ -186,13 +194,17 @@ class RefusalTests(Case):
         self.two.exchange(self.alice, self.bob)
         answer = self.alice.connection.remoteDescription
         assert answer is not None
-        self.failureResultOf(self.alice.connection.setRemoteDescription(answer), JsepError)
+        refused = self.alice.connection.setRemoteDescription(answer)
+        self.two.advance(0)
+        self.failureResultOf(refused, InvalidStateError)
         self.assertConnected()
 
     def test_a_description_that_is_none(self) -> None:
         self.two.exchange(self.alice, self.bob)
         broken = Description(DescriptionType.OFFER, "v=0\r\nm=audio")
-        self.failureResultOf(self.alice.connection.setRemoteDescription(broken), JsepError)
+        refused = self.alice.connection.setRemoteDescription(broken)
+        self.two.advance(0)
+        self.failureResultOf(refused, RTCError)
         self.assertEqual(self.alice.connection.signalingState, "stable")
         self.assertEqual(self.alice.send(b"\x80still"), 1)
 
@@ -202,12 +214,13 @@ class RefusalTests(Case):
         self.two.exchange(self.alice, self.bob, restart=True)
         line = "candidate:1 1 udp 2130706431 192.0.2.77 5000 typ host"
         before = len(self.alice.connection.iceTransport.getRemoteCandidates())
-        self.alice.connection.addIceCandidate(line, sdpMid="0", usernameFragment=old).addErrback(
-            lambda failure: failure.trap(JsepError)
-        )
+        late = {"candidate": line, "sdpMid": "0", "usernameFragment": old}
+        refused = self.alice.connection.addIceCandidate(late)
+        self.two.advance(0)
+        self.failureResultOf(refused, OperationError)
         self.assertEqual(len(self.alice.connection.iceTransport.getRemoteCandidates()), before)
 
     def test_a_candidate_without_a_section_is_a_type_error_rule_55(self) -> None:
         self.two.exchange(self.alice, self.bob)
         line = "candidate:1 1 udp 2130706431 192.0.2.77 5000 typ host"
-        self.failureResultOf(self.alice.connection.addIceCandidate(line), TypeError)
+        self.failureResultOf(self.alice.connection.addIceCandidate({"candidate": line}), TypeError)

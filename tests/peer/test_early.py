@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.peer.early import MAX_DATAGRAMS, MAX_SIZE, MAX_TUPLES, EarlyDatagrams
 from refreeze.testing import openssl_time
-from tests.peer.pair import ROLLBACK, Two, now
+from tests.peer.pair import ROLLBACK, Two
 from tests.virtualtime import need_openssl_time
 
 BASE, SOURCE = ("192.0.2.1", 4000), ("198.51.100.1", 5000)
@@ -34,7 +34,7 @@ class EarlyCase(SynchronousTestCase):
 
     def arrives(self, answer: Any) -> None:
         """At alice's."""
-        now(self.alice.connection.setRemoteDescription(answer))
+        self.two.now(self.alice.connection.setRemoteDescription(answer))
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -65,7 +65,7 @@ class EarlyTests(EarlyCase):
         self.two.advance(LATE)
         self.bob.send(b"\x80early")
         self.two.advance(LATE)
-        now(self.alice.connection.setLocalDescription(ROLLBACK))
+        self.two.now(self.alice.connection.setLocalDescription(ROLLBACK))
         self.assertEqual((self.alice.received, self.dropped), ([], {"unknown-pair": 1}))
         self.two.exchange(self.alice, self.bob)
         self.assertEqual(self.alice.received, [])

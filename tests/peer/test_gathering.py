@@ -9,8 +9,8 @@ from refreeze.basics import Address
 from refreeze.ice import Candidate, CandidateType, candidate_foundation, candidate_priority
 from refreeze.net.gathering import Gathering, GatherReceiver, host_candidate
 from refreeze.net.servers import ServerProblem
-from refreeze.peer import Event, RTCIceCandidate, RTCIceCandidateError
-from tests.peer.pair import ROLLBACK, Two, now
+from refreeze.peer import Event, RTCIceCandidate, RTCPeerConnectionIceErrorEvent
+from tests.peer.pair import ROLLBACK, Two
 
 
 @define(eq=False)
@@ -69,17 +69,21 @@ class TrickleTests(SynchronousTestCase):
         self.alice, self.bob = self.two.alice, self.two.bob
         self.gatherer.base = self.alice.pool.lease("more").bases[0]
         self.announced: list[RTCIceCandidate] = []
-        self.errors: list[RTCIceCandidateError] = []
+        self.ends = 0
+        self.errors: list[RTCPeerConnectionIceErrorEvent] = []
         self.alice.connection.addEventListener("icecandidate", self._candidate)
         self.alice.connection.addEventListener("icecandidateerror", self._error)
 
     def _candidate(self, event: Event) -> None:
+        if event.candidate is None:
+            self.ends += 1
+            return
         assert isinstance(event.candidate, RTCIceCandidate)
         self.announced.append(event.candidate)
 
     def _error(self, event: Event) -> None:
-        assert isinstance(event.error, RTCIceCandidateError)
-        self.errors.append(event.error)
+        assert isinstance(event, RTCPeerConnectionIceErrorEvent)
+        self.errors.append(event)
 
     @property
     def gathering(self) -> Scripted:
@@ -105,6 +109,7 @@ class TrickleTests(SynchronousTestCase):
         self.assertIn("a=end-of-candidates", description.sdp)
         self.assertEqual(self.announced[-1].candidate, "")
         self.assertEqual(self.announced[-1].usernameFragment, self.gathering.ufrag)
+        self.assertEqual(self.ends, 1)
 
     def test_the_gathering_state_goes_with_it_rule_62(self) -> None:
         states = [self.alice.connection.iceGatheringState]
@@ -149,13 +154,14 @@ class TrickleTests(SynchronousTestCase):
 
     def test_a_rolled_back_first_offer_gathers_nothing_more_rule_62(self) -> None:
         self.two.offer(self.alice)
-        now(self.alice.connection.setLocalDescription(ROLLBACK))
+        self.two.now(self.alice.connection.setLocalDescription(ROLLBACK))
         self.two.advance(0.0)
         self.assertGreaterEqual(self.gathering.cancelled, 1)
         self.assertEqual(self.alice.connection.iceGatheringState, "new")
 
     def test_a_closed_connection_gathers_nothing_more_T34(self) -> None:
         self.two.offer(self.alice)
+        self.announced.clear()
         self.alice.connection.close()
         self.find(4244)
         self.gathering.receiver.gathering_ended()

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from refreeze.ice import Candidate, CandidateType
 from refreeze.jsep import Description
 from refreeze.peer.named import MAX_WAITING, NamedCandidates, ResolveName
-from tests.peer.pair import GOOD, Two, now
+from tests.peer.pair import GOOD, Two
 
 NAMES = {"one.local": ("192.0.2.1", "198.51.100.1"), "two.local": ("192.0.2.2", "198.51.100.2")}
 
@@ -147,7 +147,7 @@ class ConnectionTests(SynchronousTestCase):
     def exchange(self, two: Two) -> None:
         """One round, in which only names are told."""
         answer = two.answer(two.bob, self.hidden(two.offer(two.alice)))
-        now(two.alice.connection.setRemoteDescription(self.hidden(answer)))
+        two.now(two.alice.connection.setRemoteDescription(self.hidden(answer)))
 
     def test_they_connect_when_the_names_are_known(self) -> None:
         two = self.two(lambda name: succeed(NAMES[name]))

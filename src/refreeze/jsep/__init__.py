@@ -21,7 +21,9 @@ from refreeze.jsep.errors import (
     JsepError,
     NotSupportedError,
     OperationError,
+    RTCError,
 )
+from refreeze.jsep.media import Direction, Part
 from refreeze.jsep.negotiator import Negotiator
 from refreeze.jsep.states import SignalingState
 
@@ -30,6 +32,7 @@ __all__ = [
     "AddRemoteCandidate",
     "Description",
     "DescriptionType",
+    "Direction",
     "DtlsAgreed",
     "Effect",
     "EndOfRemoteCandidates",
@@ -43,6 +46,8 @@ __all__ = [
     "Negotiator",
     "NotSupportedError",
     "OperationError",
+    "Part",
+    "RTCError",
     "RemoteCredentialsPending",
     "SectionSpec",
     "SignalingState",

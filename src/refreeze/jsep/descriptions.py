@@ -32,11 +32,15 @@ class Description:
 
 @frozen
 class SectionSpec:
-    """One m= section that we offer first: everything of it that is not ICE or DTLS."""
+    """One m= section of ours: everything of it that is not mid, direction, ICE or DTLS."""
 
     media: str = "application 9 UDP/DTLS/SCTP webrtc-datachannel"
-    mid: str = "0"
     attributes: tuple[str, ...] = ("sctp-port:5000", "max-message-size:262144")
+
+    @property
+    def kind(self) -> str:
+        """Of the m= line."""
+        return self.media.partition(" ")[0]
 
 
 @frozen

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class JsepError(Exception):
     """A description or call that is refused; the state is as before."""
+
+    name: ClassVar[str] = "OperationError"
+    """W3C's name of it."""
+
+    def __init_subclass__(cls) -> None:
+        cls.name = cls.__dict__.get("name", cls.__name__)
 
 
 class InvalidStateError(JsepError):
@@ -28,6 +36,17 @@ class InvalidModificationError(JsepError):
 
 class OperationError(JsepError):
     """It cannot be carried out."""
+
+
+class RTCError(OperationError):
+    """Text that is no description at all (webrtc-pc 4.4.1.5); its W3C name is OperationError."""
+
+    name = "OperationError"
+    errorDetail: ClassVar[str] = "sdp-syntax-error"
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.sdpLineNumber = line
 
 
 class NotSupportedError(JsepError):

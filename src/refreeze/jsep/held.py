@@ -17,6 +17,11 @@ class HeldDescriptions:
     _pending_remote: Applied | None = field(default=None, init=False)
 
     @property
+    def exchanged(self) -> bool:
+        """Whether an exchange was ever completed."""
+        return self._current_remote is not None
+
+    @property
     def current_local(self) -> Description | None:
         """Since the last completed exchange."""
         return self._current_local.describe() if self._current_local else None
@@ -46,4 +51,12 @@ class HeldDescriptions:
         """Pending, or else current."""
         return self.pending_remote or self.current_remote
 
-    # Creating
+    def _applied(self) -> list[Applied]:
+        """All that are held."""
+        held = (
+            self._current_local,
+            self._current_remote,
+            self._pending_local,
+            self._pending_remote,
+        )
+        return [each for each in held if each is not None]

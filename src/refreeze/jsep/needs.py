@@ -20,6 +20,8 @@ class Needs:
     queue_task: Callable[[Callable[[], None]], None]
     is_stable: Callable[[], bool]
     fire: Callable[[], None]
+    media_needs: Callable[[], bool] = lambda: False
+    """Whether sections are wanted that the current descriptions lack."""
     closed: bool = False
     flag: bool = False
     to_replace: set[Credentials] = field(factory=set, repr=False)
@@ -68,7 +70,7 @@ class Needs:
             return
         if not self.is_stable():
             return
-        if not self.to_replace:
+        if not self.to_replace and not self.media_needs():
             self.flag = False
         elif not self.flag:
             self.flag = True

@@ -19,22 +19,16 @@ The generation in force is touched by none of it (rules 7, 25, 26).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import define, field
 
-from refreeze.basics import Randomness
 from refreeze.ice.candidate import Candidate
-from refreeze.ice.credentials import Credentials, new_credentials
-from refreeze.jsep.descriptions import (
-    Applied,
-    Description,
-    DescriptionType,
-    DtlsIdentity,
-    SectionSpec,
-)
-from refreeze.jsep.dtls import DtlsNegotiation, check_setup, own_tls_id
+from refreeze.ice.credentials import Credentials
+from refreeze.jsep.creating import Created, DescriptionMaker
+from refreeze.jsep.descriptions import Applied, Description, DescriptionType
+from refreeze.jsep.dtls import check_setup, own_tls_id
 from refreeze.jsep.effects import (
     AbandonGeneration,
     Effect,
@@ -49,16 +43,15 @@ from refreeze.jsep.errors import (
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
+    RTCError,
 )
-from refreeze.jsep.held import HeldDescriptions
-from refreeze.jsep.needs import Needs
+from refreeze.jsep.media import MEDIA_KINDS, Direction, Part
 from refreeze.jsep.remote import RemoteCandidates
 from refreeze.jsep.roles import ice_controlling
-from refreeze.jsep.sections import check_answer, take, transport_credentials
+from refreeze.jsep.sections import Taken, check_answer, take, transport_credentials
 from refreeze.jsep.states import Side, SignalingState, after
-from refreeze.jsep.trickle import Gathered, Trickle
+from refreeze.jsep.trickle import Trickle
 from refreeze.jsep.unrestarted import check_unchanged
-from refreeze.jsep.writer import ICE_OPTIONS, Writer, ice_lines
 from refreeze.sdp import SdpError, SessionDescription
 
 _STATE_CHANGE: Final = Fire("signalingstatechange")
@@ -66,119 +59,26 @@ _OFFER, _PRANSWER = DescriptionType.OFFER, DescriptionType.PRANSWER
 _ANSWER, _ROLLBACK = DescriptionType.ANSWER, DescriptionType.ROLLBACK
 
 
-def _ignore(_event: str) -> None:
-    """Nobody listens yet."""
-
-
 @define(eq=False, repr=False, kw_only=True)
-class Negotiator(HeldDescriptions):
-    """One peer connection's signaling. Creating a description changes nothing (rule 7).
+class Negotiator(DescriptionMaker):
+    """One peer connection's signaling.
 
     Every method that raises leaves all as it was (rules 28 and 35).
     """
 
-    random: Randomness
-    queue_task: Callable[[Callable[[], None]], None]
-    fingerprints: Sequence[tuple[str, str]]
-    sections: Sequence[SectionSpec] = (SectionSpec(),)
-    session_id: int | None = None
-    """Of our o= lines; drawn when None."""
-    lite: bool = False
-    """Whether we are an ICE lite agent."""
     hold_early: bool = True
     """Hold candidates of generations never heard of (T2); False: W3C's OperationError."""
-    on_fire: Callable[[str], None] = _ignore
-    """Told of events that are fired from queued tasks: ``negotiationneeded``."""
-    signaling_state: SignalingState = field(default=SignalingState.STABLE, init=False)
-    needs: Needs = field(init=False)
-    """The restart slot and the negotiation-needed flag; told of the operations chain."""
     can_trickle: bool | None = field(default=None, init=False)
     """canTrickleIceCandidates (rule 21)."""
-    _writer: Writer = field(init=False)
     _remote: RemoteCandidates = field(init=False)
-    _gathered: Gathered = field(factory=Gathered, init=False)
-    _created: dict[DescriptionType, tuple[str, DtlsIdentity]] = field(factory=dict, init=False)
-    """[[LastCreatedOffer]] and [[LastCreatedAnswer]]."""
-    _ours: Applied | None = field(default=None, init=False)
-    """The last completed exchange that had ICE: our credentials in force..."""
-    _peer: Applied | None = field(default=None, init=False)
-    """...and the peer's. Answers without ICE leave them alone."""
     _started: tuple[Credentials, Credentials] | None = field(default=None, init=False)
     """Local and remote credentials with which a provisional answer started a generation."""
-    _ice_lost: bool = field(default=False, init=False)
-    _configuration: bool = field(default=False, init=False)
-    """JSEP's needs-ice-restart bit (rule 15); what it was before the pending offer, beside it."""
     _configuration_before: bool = field(default=False, init=False)
-    _dtls: DtlsNegotiation = field(init=False)
+    """JSEP's needs-ice-restart bit before the pending offer."""
 
     def __attrs_post_init__(self) -> None:
-        identity = self.random.getrandbits(62) if self.session_id is None else self.session_id
-        self._writer = Writer(identity, self.lite)
-        self._dtls = DtlsNegotiation(self.random, self.fingerprints)
+        super().__attrs_post_init__()
         self._remote = RemoteCandidates(self.hold_early)
-        self.needs = Needs(
-            self.queue_task,
-            lambda: self.signaling_state is SignalingState.STABLE,
-            lambda: self.on_fire("negotiationneeded"),
-        )
-
-    # Creating
-
-    def create_offer(self, ice_restart: bool = False) -> Description:
-        """Rules 6, 8 and 18: new credentials when anything asks for a restart, else the same."""
-        if self.signaling_state not in {SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER}:
-            raise InvalidStateError(f"no offer can be made in the state {self.signaling_state}")
-        wished = ice_restart or self._configuration or self._ice_lost or self._dtls.wished
-        restart = wished or bool(self.needs.to_replace)
-        # A first offer that is only replaced keeps its credentials, and what was gathered.
-        basis = self._ours or self._pending_local
-        known = None if basis is None or restart else basis.credentials
-        ice = self._ice(known or new_credentials(self.random))
-        current = self._current_local
-        identity = self._dtls.to_offer(restart=known is None)
-        dtls = identity.lines("actpass")
-        if current is None:
-            sdp = self._writer.first_offer(self.sections, ice, dtls)
-        else:
-            options = ICE_OPTIONS if known is None else current.parsed.ice_options
-            sdp = self._writer.next_offer(current.parsed, self.sections, ice, dtls, options)
-        self._created[_OFFER] = sdp, identity
-        return Description(_OFFER, sdp)
-
-    def create_answer(self) -> Description:
-        """New credentials exactly when the offer restarts (rules 11, 18 and 19, T8)."""
-        state = self.signaling_state
-        offer = self._pending_remote
-        if offer is None or state not in {
-            SignalingState.HAVE_REMOTE_OFFER,
-            SignalingState.HAVE_LOCAL_PRANSWER,
-        }:
-            raise InvalidStateError(f"no answer can be made in the state {state}")
-        current = self._current_local.parsed if self._current_local is not None else None
-        taken = take(offer.parsed, self.sections, current)
-        basis = self._pending_local or (None if self._restarts(offer) else self._ours)
-        known = basis.credentials if basis is not None else None
-        ice = self._ice(known or new_credentials(self.random))
-        identity = self._dtls.to_answer(offer, self._peer, restart=self._restarts(offer))
-        dtls = self._dtls.answer_lines(offer, self._peer, identity)
-        sdp = self._writer.answer(offer.parsed, taken, ice, dtls)
-        self._created[_ANSWER] = sdp, identity
-        return Description(_ANSWER, sdp)
-
-    def _ice(self, credentials: Credentials) -> list[str]:
-        """Our ICE lines, with what that generation has gathered so far (RFC 9429 5.2.2)."""
-        known = {a.ufrag for a in (self._ours, self._pending_local) if a is not None}
-        gathered = self._gathered.of(credentials.ufrag).lines if credentials.ufrag in known else ()
-        return ice_lines(credentials, gathered)
-
-    def _restarts(self, remote: Applied) -> bool:
-        """A changed ufrag or pwd, or both, is a restart (rules 19 and 23, T6)."""
-        return self._peer is None or self._peer.credentials != remote.credentials
-
-    def _is_new(self, local: Applied) -> bool:
-        """Whether applying it restarts, or begins, ICE on our side."""
-        ours = self._ours.credentials if self._ours is not None else None
-        return local.credentials is not None and local.credentials != ours
 
     # Applying ours
 
@@ -191,10 +91,11 @@ class Negotiator(HeldDescriptions):
         if kind is _ROLLBACK:
             return [*self._rollback(), *self._enter(following)]
         created = self._created.get(_OFFER if kind is _OFFER else _ANSWER)
-        if created is None or description.sdp not in {created[0], ""}:
+        if created is None or description.sdp not in {created.sdp, ""}:
             raise InvalidModificationError("only the description created last can be applied")
-        applied = self._read_local(kind, *created)
+        applied = self._read_local(kind, created)
         if kind is _OFFER:
+            self.media.bind(created.places)
             return [*self._local_offer(applied), *self._enter(following)]
         return [*self._local_answer(applied), *self._enter(following)]
 
@@ -206,16 +107,18 @@ class Negotiator(HeldDescriptions):
         }
         return self.create_offer() if offering else self.create_answer()
 
-    def _read_local(self, kind: DescriptionType, sdp: str, identity: DtlsIdentity) -> Applied:
+    def _read_local(self, kind: DescriptionType, created: Created) -> Applied:
         """Its candidates are taken out of the text: :meth:`Applied.describe` adds them."""
-        parsed = SessionDescription.parse(sdp)
+        parsed = SessionDescription.parse(created.sdp)
         section = parsed.tagged
         credentials = transport_credentials(parsed, section)
         if section is not None:
             gone = ("a=candidate:", "a=end-of-candidates")
             section.lines = [line for line in section.lines if not line.startswith(gone)]
         trickle = Trickle() if credentials is None else self._gathered.of(credentials.ufrag)
-        return Applied(kind, parsed, section, credentials, trickle=trickle, identity=identity)
+        return Applied(
+            kind, parsed, section, credentials, trickle=trickle, identity=created.identity
+        )
 
     def _local_offer(self, applied: Applied) -> list[Effect]:
         effects: list[Effect] = []
@@ -250,6 +153,7 @@ class Negotiator(HeldDescriptions):
             ]
             self._started = local, remote
         effects += self._dtls.agree(applied, offer, answered_by_us=True)
+        self.media.answered(applied.parsed.media, local=True, offered=offer.parsed.media)
         if applied.type is _PRANSWER:
             self._pending_local = applied
             return effects
@@ -263,20 +167,17 @@ class Negotiator(HeldDescriptions):
         following = after(self.signaling_state, Side.REMOTE, kind)
         if kind is _ROLLBACK:
             return [*self._rollback(), *self._enter(following)]
-        try:
-            parsed = SessionDescription.parse(description.sdp)
-        except SdpError as error:
-            raise InvalidAccessError(str(error), error.line) from None
+        parsed = _parse(description.sdp)
         if kind is _OFFER:
-            effects = self._remote_offer(self._read_offer(parsed))
+            glare = self.signaling_state is SignalingState.HAVE_LOCAL_OFFER
+            taken = take(parsed, self.media, glare=glare)
+            effects = self._remote_offer(self._read_offer(parsed, taken), taken)
         else:
             effects = self._remote_answer(self._read_answer(kind, parsed))
         self._show_trickle()
         return [*effects, *self._enter(following)]
 
-    def _read_offer(self, parsed: SessionDescription) -> Applied:
-        current = self._current_local.parsed if self._current_local is not None else None
-        taken = take(parsed, self.sections, current)
+    def _read_offer(self, parsed: SessionDescription, taken: Sequence[Taken]) -> Applied:
         section = taken[0].offered if taken else None
         credentials = transport_credentials(parsed, section)
         if section is not None and credentials is None:
@@ -297,7 +198,7 @@ class Negotiator(HeldDescriptions):
             applied.trickle = Trickle(seen=self._peer.trickle.seen)
             applied.live = True
 
-    def _remote_offer(self, applied: Applied) -> list[Effect]:
+    def _remote_offer(self, applied: Applied, taken: Sequence[Taken]) -> list[Effect]:
         effects: list[Effect] = []
         before = self._pending_remote
         if self.signaling_state is SignalingState.HAVE_LOCAL_OFFER:
@@ -305,6 +206,11 @@ class Negotiator(HeldDescriptions):
         elif before is not None and before.credentials != applied.credentials:
             effects += self._forget(before)
         self._pending_remote = applied
+        self.media.replaced(applied.parsed.media)
+        self.media.stop_rejected(applied.parsed.media)
+        for each in taken:
+            if each.part is None or each.part.index != each.index:
+                self.media.accept(each.offered, each.index, each.spec)
         known = before is not None and before.credentials == applied.credentials
         if applied.credentials is not None and not known and self._restarts(applied):
             effects.append(RemoteCredentialsPending(applied.credentials))
@@ -362,6 +268,7 @@ class Negotiator(HeldDescriptions):
         applied.live = True
         effects += self._remote.described(applied)
         effects += self._dtls.agree(offer, applied, answered_by_us=False)
+        self.media.answered(applied.parsed.media, local=False, offered=offer.parsed.media)
         if applied.type is _PRANSWER:
             self._pending_remote = applied
             return effects
@@ -393,6 +300,8 @@ class Negotiator(HeldDescriptions):
             self._dtls.completed(local)
             if before is not None and before.ufrag is not None and before.ufrag != remote.ufrag:
                 self._remote.early.pass_by(before.ufrag)
+        pairs = zip(local.parsed.media, remote.parsed.media, strict=True)
+        self.media.completed({i for i, (a, b) in enumerate(pairs) if a.rejected or b.rejected})
         self.needs.answered(local.credentials)
         self._reset()
         return []
@@ -408,6 +317,7 @@ class Negotiator(HeldDescriptions):
         if local is not None and local.type is _OFFER:
             self._configuration |= self._configuration_before
         self._dtls.rolled_back()
+        self.media.rolled_back()
         self._reset()
         return effects
 
@@ -457,7 +367,45 @@ class Negotiator(HeldDescriptions):
         """Gathering for that generation is over (rule 53)."""
         self._gathered.of(ufrag).end()
 
-    # The wish to restart
+    # What is wished
+
+    def want_data(self) -> None:
+        """createDataChannel(): the first one needs a section."""
+        self._check_open()
+        if not self.media.data_wanted:
+            self.media.want_data()
+            self.needs.update()
+
+    def add_transceiver(self, kind: str, direction: Direction = Direction.SENDRECV) -> Part:
+        """addTransceiver(); TypeError for what is neither audio nor video."""
+        if kind not in MEDIA_KINDS:
+            raise TypeError(f"kind: audio or video, not {kind!r}")
+        self._check_open()
+        part = self.media.add(kind, direction)
+        self.needs.update()
+        return part
+
+    def set_direction(self, part: Part, direction: Direction) -> None:
+        """RTCRtpTransceiver.direction."""
+        self._check_open()
+        if part.stopping:
+            raise InvalidStateError("the transceiver is stopped")
+        if direction is Direction.STOPPED:
+            raise TypeError("direction: a transceiver is stopped by stop()")
+        if part.direction is not direction:
+            part.direction = direction
+            self.needs.update()
+
+    def stop_transceiver(self, part: Part) -> None:
+        """RTCRtpTransceiver.stop(): the next exchange rejects its section."""
+        self._check_open()
+        if part.stopping:
+            return
+        part.stopping, part.direction = True, Direction.STOPPED
+        if part.index is None:
+            part.stop()
+            self.media.forget_stopped()
+        self.needs.update()
 
     def restart_ice(self) -> list[Effect]:
         """Rule 1: remember the credentials in force; the next offer has others. Never raises."""
@@ -486,3 +434,12 @@ class Negotiator(HeldDescriptions):
     def _check_open(self) -> None:
         if self.signaling_state is SignalingState.CLOSED:
             raise InvalidStateError("the connection is closed")
+
+
+def _parse(text: str) -> SessionDescription:
+    """Text that is no description is another error than one that says what cannot be."""
+    try:
+        return SessionDescription.parse(text)
+    except SdpError as error:
+        kind = RTCError if error.syntax else InvalidAccessError
+        raise kind(str(error), error.line) from None

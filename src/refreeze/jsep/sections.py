@@ -2,68 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
-
 from attrs import frozen
 
 from refreeze.ice.credentials import Credentials
+from refreeze.jsep.codecs import accepted_data, accepted_media
 from refreeze.jsep.descriptions import SectionSpec
 from refreeze.jsep.errors import InvalidAccessError
+from refreeze.jsep.media import MEDIA_KINDS, Media, Part
 from refreeze.sdp import MediaSection, SessionDescription
-
-_SCTP: Final = frozenset({"UDP/DTLS/SCTP", "TCP/DTLS/SCTP"})
 
 
 @frozen(eq=False)
 class Taken:
-    """A section we accept: with the lines of ours that it had before, or with those of a spec."""
+    """A section of an offer that we accept: it is a part's already, or becomes one's by *spec*."""
 
     offered: MediaSection
-    before: MediaSection | None
-    spec: SectionSpec | None
+    index: int
+    part: Part | None
+    spec: SectionSpec
 
 
-def take(
-    offer: SessionDescription, specs: Sequence[SectionSpec], ours: SessionDescription | None
-) -> list[Taken]:
+def take(offer: SessionDescription, media: Media, *, glare: bool) -> list[Taken]:
     """What the answer accepts; the first is the one whose transport all use.
 
-    There is one ICE transport, so all others must be in its BUNDLE group. A section that is in
-    our current description is taken again, whatever it carries; a new one if we have a spec
-    like it; all others are rejected.
+    There is one ICE transport, so all others must be in its BUNDLE group. A section that is a
+    part's is taken again, whatever it carries; a new one if we know what it carries; all others
+    are rejected. In *glare* the offer of ours that is pending counts for nothing.
     """
+    at = media.stable_at if glare else media.at
+    places = {id(section): index for index, section in enumerate(offer.media)}
     found: list[Taken] = []
-    for media in offer.in_bundle_order():
-        if media.rejected:
+    for section in offer.in_bundle_order():
+        index = places[id(section)]
+        each = None if section.rejected else _taken(section, index, at(index), media)
+        if each is None:
             continue
-        before = _before(media, offer, ours)
-        spec = next((spec for spec in specs if _alike(media, spec)), None)
-        if before is None and spec is None:
+        if found and not {found[0].offered.mid, section.mid} <= set(offer.bundle):
             continue
-        if found and not {found[0].offered.mid, media.mid} <= set(offer.bundle):
+        if section.kind == "application" and any(t.offered.kind == "application" for t in found):
             continue
-        if media.kind == "application" and any(t.offered.kind == "application" for t in found):
-            continue
-        found.append(Taken(media, before, spec))
+        found.append(each)
     return found
 
 
-def _before(
-    media: MediaSection, offer: SessionDescription, ours: SessionDescription | None
-) -> MediaSection | None:
-    at = next(index for index, each in enumerate(offer.media) if each is media)
-    if ours is None or at >= len(ours.media):
-        return None
-    before = ours.media[at]
-    alike = (before.kind, before.mid) == (media.kind, media.mid)
-    return before if alike and not before.rejected else None
-
-
-def _alike(media: MediaSection, spec: SectionSpec) -> bool:
-    kind, _, protocol, formats = spec.media.split(" ", 3)
-    same = media.protocol == protocol or {media.protocol, protocol} <= _SCTP
-    return media.kind == kind and same and media.formats == formats
+def _taken(section: MediaSection, index: int, part: Part | None, media: Media) -> Taken | None:
+    if part is not None and (part.kind, part.mid) == (section.kind, section.mid):
+        return None if part.stopped else Taken(section, index, part, part.spec)
+    if section.kind not in MEDIA_KINDS:
+        spec = accepted_data(section, media.data_spec)
+    else:
+        spec = accepted_media(section) if media.accepts_media else None
+    return None if spec is None else Taken(section, index, None, spec)
 
 
 def transport_credentials(

@@ -1,23 +1,23 @@
 """How our offers and answers are written (RFC 9429 sections 5.2 and 5.3).
 
 ICE attributes stand in the BUNDLE-tagged section only (rule 20), after its c= line. All else of
-a section that was there before is repeated byte for byte (DESIGN rule 7).
+a section that was there before is repeated byte for byte (DESIGN rule 7), except for the direction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import define
 
 from refreeze.ice.credentials import Credentials
-from refreeze.jsep.descriptions import SectionSpec
-from refreeze.jsep.sections import Taken
+from refreeze.jsep.media import Direction, Part, Place
 from refreeze.sdp import OWNED, MediaSection, SessionDescription, attribute_name
 
 ICE_OPTIONS: Final = ("trickle", "ice2")
 _NOWHERE: Final = "c=IN IP4 0.0.0.0"
+_DIRECTIONS: Final = frozenset(str(each) for each in Direction)
 
 
 @define(eq=False)
@@ -28,99 +28,58 @@ class Writer:
     lite: bool = False
     version: int = 0
 
-    def first_offer(
-        self, specs: Sequence[SectionSpec], ice: Sequence[str], dtls: Sequence[str]
-    ) -> str:
-        """An offer when nothing was exchanged yet.
-
-        *ice* are the tagged section's ICE lines, *dtls* every section's.
-        """
-        lines = self._session([spec.mid for spec in specs], ICE_OPTIONS)
-        for index, spec in enumerate(specs):
-            lines += self._offered(spec, spec.mid, ice if index == 0 else None, dtls)
-        return _text(lines)
-
-    def next_offer(
+    def offer(
         self,
-        current: SessionDescription,
-        specs: Sequence[SectionSpec],
+        places: Sequence[Place],
+        current: SessionDescription | None,
         ice: Sequence[str],
         dtls: Sequence[str],
         options: Sequence[str],
     ) -> str:
-        """The media of *current*, our description in force, again.
+        """The sections of *current*, our description in force, again, and the new ones.
 
-        If no section of it lives, ours are offered anew behind the dead ones.
+        *ice* are the tagged section's ICE lines, *dtls* every section's.
         """
-        tagged = current.tagged
-        mids = [media.mid for media in current.in_bundle_order() if not media.rejected]
-        bundled = [mid for mid in mids if mid is not None and mid in current.bundle]
+        before = current.media if current is not None else []
+        living = [each for each in places if each.part is not None and not each.part.stopping]
+        bundled = [] if current is None else [*current.bundle]
+        ordered = [*(p for m in bundled for p in living if p.mid == m), *living]
+        mids = list(dict.fromkeys(place.mid for place in ordered if place.mid is not None))
+        tagged = ordered[0] if ordered else None
         lines: list[str] = []
-        for media in current.media:
-            lines += _repeat(media, ice if media is tagged else (), dtls)
-        if tagged is None:
-            used = {media.mid for media in current.media}
-            for index, spec in enumerate(specs):
-                free = (str(n) for n in range(len(used) + 1))
-                mid = spec.mid if spec.mid not in used else next(n for n in free if n not in used)
-                used.add(mid)
-                bundled.append(mid)
-                lines += self._offered(spec, mid, ice if index == 0 else None, dtls)
-        return _text([*self._session(bundled, options), *lines])
+        for index, place in enumerate(places):
+            own = ice if place is tagged else None
+            there = before[index] if index < len(before) else None
+            lines += _offered(place, there, own, dtls)
+        return _text([*self._session(mids, options), *lines])
 
     def answer(
         self,
         offer: SessionDescription,
-        taken: Sequence[Taken],
+        taken: Mapping[int, Part],
+        current: SessionDescription | None,
         ice: Sequence[str],
         dtls: Sequence[str],
     ) -> str:
-        """*taken* are accepted, the others rejected with port 0; options as offered (rule 21)."""
-        accepted = {id(each.offered): each for each in taken}
-        bundled = [m.offered.mid for m in taken if m.offered.mid in offer.bundle]
-        offered = taken[0].offered.ice_options if taken else frozenset()
+        """*taken* parts are accepted, by place, the first of them tagged; the others rejected.
+
+        Options are as offered (rule 21).
+        """
+        first = next(iter(taken), None)
+        bundled = [offer.media[index].mid for index in taken]
+        mids = [mid for mid in bundled if mid is not None and mid in offer.bundle]
+        offered = offer.media[first].ice_options if first is not None else frozenset()
         options = [option for option in ICE_OPTIONS if option in offered]
-        lines = self._session([mid for mid in bundled if mid is not None], options)
-        for media in offer.media:
-            here = accepted.get(id(media))
-            if here is None:
-                lines += [
-                    f"m={media.kind} 0 {media.protocol} {media.formats}",
-                    _NOWHERE,
-                    *_mid(media),
-                ]
-            else:
-                lines += self._accepted(here, ice if here is taken[0] else (), dtls)
+        lines = self._session(mids, options)
+        before = current.media if current is not None else []
+        for index, section in enumerate(offer.media):
+            part = taken.get(index)
+            there = before[index] if index < len(before) else None
+            own = ice if index == first else ()
+            lines += (
+                _rejected(section) if part is None else _answered(section, part, there, own, dtls)
+            )
         return _text(lines)
-
-    def _accepted(self, taken: Taken, ice: Sequence[str], dtls: Sequence[str]) -> list[str]:
-        if taken.before is not None:
-            return _repeat(taken.before, ice, dtls)
-        assert taken.spec is not None
-        media = taken.offered
-        return [
-            f"m={media.kind} 9 {media.protocol} {media.formats}",
-            _NOWHERE,
-            *ice,
-            *dtls,
-            *_mid(media),
-            *(f"a={attribute}" for attribute in taken.spec.attributes),
-        ]
-
-    def _offered(
-        self, spec: SectionSpec, mid: str, ice: Sequence[str] | None, dtls: Sequence[str]
-    ) -> list[str]:
-        """A section of ours for the first time; without its own ICE it needs the bundle."""
-        kind, port, rest = spec.media.split(" ", 2)
-        return [
-            f"m={kind} {port if ice is not None else 0} {rest}",
-            _NOWHERE,
-            *(ice or ()),
-            *dtls,
-            f"a=mid:{mid}",
-            *(["a=bundle-only"] if ice is None else []),
-            *(f"a={attribute}" for attribute in spec.attributes),
-        ]
 
     def _session(self, mids: Sequence[str], options: Sequence[str]) -> list[str]:
         self.version += 1
@@ -143,11 +102,83 @@ def _text(lines: Sequence[str]) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _mid(media: MediaSection) -> list[str]:
-    return [f"a=mid:{media.mid}"] if media.mid is not None else []
+def _same(there: MediaSection | None, kind: str, mid: str | None) -> MediaSection | None:
+    """Our section of before, if it is still about the same and lives."""
+    if there is None or (there.kind, there.mid) != (kind, mid) or there.rejected:
+        return None
+    return there
 
 
-def _repeat(media: MediaSection, ice: Sequence[str], dtls: Sequence[str]) -> list[str]:
+def _offered(
+    place: Place, there: MediaSection | None, ice: Sequence[str] | None, dtls: Sequence[str]
+) -> list[str]:
+    """*ice* None: the section has none of its own, and needs the bundle."""
+    part = place.part
+    if part is None:
+        assert there is not None, "places are of sections that there were"
+        return _rejected(there)
+    if part.stopping:
+        return _dead(part.spec.media, place.mid)
+    same = _same(there, part.kind, place.mid)
+    if same is not None:
+        return _repeat(same, part, part.direction, ice or (), dtls)
+    kind, port, rest = part.spec.media.split(" ", 2)
+    return [
+        f"m={kind} {port if ice is not None else 0} {rest}",
+        _NOWHERE,
+        *(ice or ()),
+        *dtls,
+        f"a=mid:{place.mid}",
+        *(["a=bundle-only"] if ice is None else []),
+        *_media_lines(part, part.direction),
+    ]
+
+
+def _answered(
+    offered: MediaSection,
+    part: Part,
+    there: MediaSection | None,
+    ice: Sequence[str],
+    dtls: Sequence[str],
+) -> list[str]:
+    wished = part.direction
+    if wished is not None:
+        wished = wished.within(Direction(offered.direction).reversed)
+    same = _same(there, part.kind, offered.mid)
+    if same is not None:
+        return _repeat(same, part, wished, ice, dtls)
+    kind, _, protocol, formats = part.spec.media.split(" ", 3)
+    mid = [f"a=mid:{offered.mid}"] if offered.mid is not None else []
+    head = [f"m={kind} 9 {protocol} {formats}", _NOWHERE]
+    return [*head, *ice, *dtls, *mid, *_media_lines(part, wished)]
+
+
+def _media_lines(part: Part, wished: Direction | None) -> list[str]:
+    lines = [] if wished is None else _direction(part, wished)
+    return [*lines, *(f"a={attribute}" for attribute in part.spec.attributes)]
+
+
+def _direction(part: Part, wished: Direction) -> list[str]:
+    """A sender's track is in no stream (RFC 9429 section 5.2.1)."""
+    return [f"a={wished}", *([f"a=msid:- {part.track}"] if wished.sends else [])]
+
+
+def _rejected(section: MediaSection) -> list[str]:
+    return _dead(f"{section.kind} 0 {section.protocol} {section.formats}", section.mid)
+
+
+def _dead(media: str, mid: str | None) -> list[str]:
+    kind, _, rest = media.split(" ", 2)
+    return [f"m={kind} 0 {rest}", _NOWHERE, *([f"a=mid:{mid}"] if mid is not None else [])]
+
+
+def _repeat(
+    media: MediaSection,
+    part: Part,
+    wished: Direction | None,
+    ice: Sequence[str],
+    dtls: Sequence[str],
+) -> list[str]:
     """A section's lines with other ICE and DTLS ones; the role is offered anew (RFC 8842 5.2).
 
     What was bundle-only is bundled by now, and shares the tagged section's port.
@@ -158,10 +189,12 @@ def _repeat(media: MediaSection, ice: Sequence[str], dtls: Sequence[str]) -> lis
         name = attribute_name(line)
         if name and at is None:
             at = len(lines)
-        if name not in OWNED and name != "bundle-only":
+        if wished is not None and name in _DIRECTIONS:
+            lines += _direction(part, wished)
+        elif name not in OWNED and name != "bundle-only" and not (wished and name == "msid"):
             lines.append(line)
-    if media.port == 0 and not media.rejected:
+    if media.port == 0:
         lines[0] = f"m={media.kind} 9 {media.protocol} {media.formats}"
     at = len(lines) if at is None else at
-    lines[at:at] = ice if media.rejected else [*ice, *dtls]
+    lines[at:at] = [*ice, *dtls]
     return lines

@@ -1,11 +1,8 @@
 """W3C's objects over the core: peer connection, ICE transport, and the door for data."""
 
 from refreeze.peer.certificate import RTCCertificate
-from refreeze.peer.connection import (
-    PeerEnvironment,
-    RTCPeerConnection,
-    RTCSessionDescription,
-)
+from refreeze.peer.connection import RTCPeerConnection, RTCSessionDescription
+from refreeze.peer.datachannel import RTCDataChannel, RTCSctpTransport
 from refreeze.peer.door import DatagramDoor, DoorCounters
 from refreeze.peer.dtls import (
     DtlsClosed,
@@ -15,10 +12,12 @@ from refreeze.peer.dtls import (
     DtlsFailed,
     RTCDtlsTransport,
 )
+from refreeze.peer.environment import PeerEnvironment
 from refreeze.peer.events import Event, EventTarget
-from refreeze.peer.gathering import RTCIceCandidate, RTCIceCandidateError
-from refreeze.peer.icetransport import RTCIceTransport
+from refreeze.peer.gathering import RTCIceCandidate, RTCPeerConnectionIceErrorEvent
+from refreeze.peer.icetransport import RTCIceParameters, RTCIceTransport
 from refreeze.peer.protect import Protect, RawProtect
+from refreeze.peer.transceiver import RTCRtpTransceiver
 
 __all__ = [
     "DatagramDoor",
@@ -33,11 +32,15 @@ __all__ = [
     "PeerEnvironment",
     "Protect",
     "RTCCertificate",
+    "RTCDataChannel",
     "RTCDtlsTransport",
     "RTCIceCandidate",
-    "RTCIceCandidateError",
+    "RTCIceParameters",
     "RTCIceTransport",
     "RTCPeerConnection",
+    "RTCPeerConnectionIceErrorEvent",
+    "RTCRtpTransceiver",
+    "RTCSctpTransport",
     "RTCSessionDescription",
     "RawProtect",
 ]

@@ -1,152 +1,136 @@
-"""RTCPeerConnection: offers and answers applied to one ICE transport (webrtc-pc section 4.4).
+"""RTCPeerConnection: W3C's interface over the signaling machine and its transports (webrtc-pc 4.4).
 
-The signaling machine is :class:`~refreeze.jsep.Negotiator`; what it answers are effects, and here
-they are carried out. Deferreds fire at once, because nothing below has to wait; what a script can
-see changes in queued tasks.
+What :class:`~refreeze.jsep.Negotiator` answers are effects, which :class:`.transports.Transports`
+carries out. Calls are chained, and settle in queued tasks; what a script can see changes there, or
+inside its own call, and in W3C's order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TypeAlias, TypeVar, assert_never
+from typing import Any
 
-from attrs import define, evolve, field, frozen
-from twisted.internet.defer import Deferred, maybeDeferred
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 
-from refreeze.basics import Randomness
-from refreeze.ice import AgentSettings, CheckBucket, IceRole
-from refreeze.ice.generation import CutOver, GenerationEnded, TransportEvent
+from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import (
-    AbandonGeneration,
-    AddRemoteCandidate,
     Description,
+    DescriptionType,
     DtlsAgreed,
-    Effect,
-    EndOfRemoteCandidates,
-    Fire,
-    ForgetRemote,
-    IceDropped,
+    InvalidStateError,
     Negotiator,
-    RemoteCredentialsPending,
     SectionSpec,
-    StageGeneration,
-    StartGeneration,
+    SignalingState,
 )
-from refreeze.net.gathering import Gatherer
-from refreeze.net.mux import Mux
-from refreeze.net.scheduler import Scheduler
 from refreeze.peer.certificate import KeygenAlgorithm, RTCCertificate
-from refreeze.peer.dtls import DtlsContext, DtlsEvent, RTCDtlsTransport
-from refreeze.peer.events import EventTarget
-from refreeze.peer.gathering import GenerationGathering
-from refreeze.peer.icetransport import QueueTask, RTCIceTransport
-from refreeze.peer.named import NamedCandidates, ResolveName
+from refreeze.peer.datachannel import RTCDataChannel, RTCSctpTransport
+from refreeze.peer.dtls import DtlsEvent, RTCDtlsTransport
+from refreeze.peer.environment import PeerEnvironment
+from refreeze.peer.events import Event, EventHandler, EventTarget
+from refreeze.peer.gathering import RTCIceCandidate
+from refreeze.peer.icetransport import RTCIceTransport
+from refreeze.peer.operations import OperationsChain
 from refreeze.peer.states import connection_state
+from refreeze.peer.transceiver import RTCRtpTransceiver, read_direction
+from refreeze.peer.transports import Transports
 
-RTCSessionDescription: TypeAlias = Description
-_Result = TypeVar("_Result")
+RTCSessionDescription = Description
 
-
-@frozen
-class PeerEnvironment:
-    """What a peer connection is given by whoever composes it."""
-
-    mux: Mux
-    scheduler: Scheduler
-    random: Randomness
-    bucket: CheckBucket
-    queue_task: QueueTask
-    settings: AgentSettings
-    certificate: RTCCertificate
-    """Whose fingerprints descriptions name where there is no DTLS; WebRTC's need some."""
-    gatherer: Gatherer
-    """Where candidates come from; :class:`~refreeze.net.HostGatherer` needs no servers."""
-    resolve_mdns: ResolveName | None = None
-    """Resolves the ``.local`` names of remote candidates; None: they are as if unreachable."""
-    dtls: Callable[[], DtlsContext] | None = None
-    """The identity for the next association; None: payload crosses the network as it is."""
+_ROLLBACK = Description(DescriptionType.ROLLBACK)
+_PROVISIONAL = frozenset({SignalingState.HAVE_LOCAL_PRANSWER, SignalingState.HAVE_REMOTE_PRANSWER})
 
 
-def _role_in(effects: Sequence[Effect]) -> IceRole:
-    """Our role in a generation that these effects stage, unless roles are known (rule 42).
-
-    An answer stages and starts at once, and the exchange decides; an offer is only staged, and
-    who offers first controls.
-    """
-    for effect in effects:
-        if isinstance(effect, StartGeneration) and effect.controlling is not None:
-            return IceRole.CONTROLLING if effect.controlling else IceRole.CONTROLLED
-    return IceRole.CONTROLLING
-
-
-def _datagrams(protect: str) -> SectionSpec:
-    """Our section: it says that datagrams, and not SCTP, are the payload, and how protected."""
+def _data_section(protect: str) -> SectionSpec:
+    """It says that datagrams, and not SCTP, are the payload, and how protected."""
     section = SectionSpec()
     return evolve(section, attributes=(*section.attributes, f"refreeze:{protect}"))
 
 
 @define(eq=False, repr=False)
 class RTCPeerConnection(EventTarget):
-    """W3C's object, as far as ICE and offer/answer go."""
+    """W3C's object, as far as ICE and offer/answer go: every method returns what W3C's does, with
+    Deferreds for promises, and raises or fails with errors whose ``name`` is W3C's."""
 
     environment: PeerEnvironment
-    watcher: Callable[[TransportEvent], None]
+    watcher: Callable[[TransportEvent], None] = lambda event: None
     """Told of every transport event at once, before any task."""
     dtls_watcher: Callable[[DtlsEvent], None] = lambda event: None
     """Told of every association that connects, fails or is closed, likewise."""
 
     connectionState: str = field(default="new", init=False)
     iceConnectionState: str = field(default="new", init=False)
-    iceGatheringState: str = field(default="new", init=False)
-    iceTransport: RTCIceTransport = field(init=False)
-    dtlsTransport: RTCDtlsTransport | None = field(default=None, init=False)
-    """None: payload crosses the network as it is."""
-    dtlsAgreed: DtlsAgreed | None = field(default=None, init=False)
-    """What the latest answer that began an association said of it."""
     negotiator: Negotiator = field(init=False)
-    _remote: NamedCandidates = field(init=False)
-    _gathering: GenerationGathering | None = field(default=None, init=False)
-    _closed: bool = field(default=False, init=False)
+    _sctp: RTCSctpTransport | None = field(default=None, init=False)
+    _channels: list[RTCDataChannel] = field(factory=list, init=False)
+    _transceivers: dict[object, RTCRtpTransceiver] = field(factory=dict, init=False)
+    _transports: Transports = field(init=False)
+    _operations: OperationsChain = field(init=False)
+
+    onnegotiationneeded = EventHandler("negotiationneeded")
+    onsignalingstatechange = EventHandler("signalingstatechange")
+    oniceconnectionstatechange = EventHandler("iceconnectionstatechange")
+    onicegatheringstatechange = EventHandler("icegatheringstatechange")
+    onconnectionstatechange = EventHandler("connectionstatechange")
+    onicecandidate = EventHandler("icecandidate")
+    onicecandidateerror = EventHandler("icecandidateerror")
 
     def __attrs_post_init__(self) -> None:
         env = self.environment
-        self.iceTransport = RTCIceTransport(
-            mux=env.mux,
-            scheduler=env.scheduler,
-            random=env.random,
-            settings=env.settings,
-            bucket=env.bucket,
-            queue_task=env.queue_task,
+        transports = self._transports = Transports(
+            environment=env,
             watcher=self._transport_event,
+            dtls_watcher=self._dtls_event,
+            fire=self._fire,
+            show=self._show_states,
         )
-        self.iceTransport.addEventListener("statechange", lambda _: self._show_state())
-        self._remote = NamedCandidates(self.iceTransport, env.resolve_mdns)
-        fingerprints: Sequence[tuple[str, str]] = env.certificate.getFingerprints()
-        if env.dtls is not None:
-            self.dtlsTransport = self._make_dtls(env.dtls())
-            fingerprints = self.dtlsTransport.context.fingerprints
-        self.negotiator = Negotiator(
+        negotiator = self.negotiator = transports.negotiator = Negotiator(
             random=env.random,
             queue_task=env.queue_task,
-            fingerprints=fingerprints,
-            sections=(_datagrams("none" if env.dtls is None else "dtls"),),
+            fingerprints=transports.fingerprints,
+            data_section=_data_section("none" if env.dtls is None else "dtls"),
+            accepts_media=not env.as_service,
+            hold_early=env.as_service,
         )
-        self.negotiator.on_fire = self._fire
+        negotiator.on_fire = self._fire
+        needs = negotiator.needs
+        self._operations = OperationsChain(
+            env.queue_task, needs.operation_began, needs.operation_ended
+        )
 
-    def _make_dtls(self, context: DtlsContext) -> RTCDtlsTransport:
-        transport = RTCDtlsTransport(
-            iceTransport=self.iceTransport,
-            context=context,
-            scheduler=self.environment.scheduler,
-            queue_task=self.environment.queue_task,
-            watcher=self._dtls_event,
-        )
-        transport.addEventListener("statechange", lambda _: self._show_connection())
-        return transport
+    def _transport_event(self, event: TransportEvent) -> None:
+        self.watcher(event)
 
     def _dtls_event(self, event: DtlsEvent) -> None:
         self.dtls_watcher(event)
+
+    # Transports
+
+    @property
+    def iceTransport(self) -> RTCIceTransport:
+        """The one that everything uses, and the door for its datagrams."""
+        return self._transports.ice
+
+    @property
+    def dtlsTransport(self) -> RTCDtlsTransport | None:
+        """None: payload crosses the network as it is."""
+        return self._transports.dtls
+
+    @property
+    def dtlsAgreed(self) -> DtlsAgreed | None:
+        """What the latest answer that began an association said of it."""
+        return self._transports.agreed
+
+    @property
+    def sctp(self) -> RTCSctpTransport | None:
+        """There while an answer with a data section is in force."""
+        return self._sctp
+
+    @property
+    def iceGatheringState(self) -> str:
+        """``new``, ``gathering`` or ``complete``."""
+        return self._transports.gathering_state
 
     @staticmethod
     def generateCertificate(
@@ -168,48 +152,152 @@ class RTCPeerConnection(EventTarget):
         return self.negotiator.local_description
 
     @property
+    def currentLocalDescription(self) -> RTCSessionDescription | None:
+        """Since the last completed exchange."""
+        return self.negotiator.current_local
+
+    @property
+    def pendingLocalDescription(self) -> RTCSessionDescription | None:
+        """While an exchange is under way."""
+        return self.negotiator.pending_local
+
+    @property
     def remoteDescription(self) -> RTCSessionDescription | None:
         """Pending if there is one, else current."""
         return self.negotiator.remote_description
 
+    @property
+    def currentRemoteDescription(self) -> RTCSessionDescription | None:
+        """Since the last completed exchange."""
+        return self.negotiator.current_remote
+
+    @property
+    def pendingRemoteDescription(self) -> RTCSessionDescription | None:
+        """While an exchange is under way."""
+        return self.negotiator.pending_remote
+
+    @property
+    def canTrickleIceCandidates(self) -> bool | None:
+        """Whether the peer takes candidates beside descriptions; None before its first one."""
+        return self.negotiator.can_trickle
+
     def createOffer(self, *, iceRestart: bool = False) -> Deferred[RTCSessionDescription]:
         """An offer; with *iceRestart*, one whose credentials are all new (rule 6)."""
-        return self._operation(lambda: self.negotiator.create_offer(ice_restart=iceRestart))
+        return self._create(lambda: self.negotiator.create_offer(ice_restart=iceRestart))
 
     def createAnswer(self) -> Deferred[RTCSessionDescription]:
         """An answer to the pending remote offer."""
-        return self._operation(self.negotiator.create_answer)
+        return self._create(self.negotiator.create_answer)
+
+    def _create(self, create: Callable[[], Description]) -> Deferred[RTCSessionDescription]:
+        return self._operations.chain(lambda: self._operations.in_task(create))
 
     def setLocalDescription(
-        self, description: RTCSessionDescription | None = None
+        self, description: RTCSessionDescription | Mapping[str, Any] | None = None
     ) -> Deferred[None]:
-        """Apply; None creates the offer or answer that the state calls for (rule 12)."""
-        return self._operation(lambda: self._carry_out(self.negotiator.set_local(description)))
+        """Apply; without one, or without a type, what the state calls for is created (rule 12)."""
+        try:
+            given = _implicit(description)
+        except TypeError:
+            return fail()
+        return self._operations.chain(lambda: self._set_local(given))
 
-    def setRemoteDescription(self, description: RTCSessionDescription) -> Deferred[None]:
+    def setRemoteDescription(
+        self, description: RTCSessionDescription | Mapping[str, Any]
+    ) -> Deferred[None]:
         """Apply the peer's description; an offer in have-local-offer rolls ours back (28)."""
-        return self._operation(lambda: self._carry_out(self.negotiator.set_remote(description)))
+        try:
+            given = description_of(description)
+        except TypeError:
+            return fail()
+        return self._operations.chain(lambda: self._set_remote(given))
+
+    def _set_local(self, description: Description | None) -> Deferred[None]:
+        if description is not None and description.type is DescriptionType.ROLLBACK:
+            self._check_rollback()
+        return self._apply(lambda: self.negotiator.set_local(description))
+
+    def _set_remote(self, description: Description) -> Deferred[None]:
+        if description.type is DescriptionType.ROLLBACK:
+            self._check_rollback()
+        state = self.negotiator.signaling_state
+        if description.type is DescriptionType.OFFER and state is SignalingState.HAVE_LOCAL_OFFER:
+            # A rollback of its own comes first, and stays even if the offer is refused then.
+            rolled_back = self._apply(lambda: self.negotiator.set_local(_ROLLBACK))
+            return rolled_back.addCallback(lambda _: self._apply_remote(description))
+        return self._apply_remote(description)
+
+    def _apply_remote(self, description: Description) -> Deferred[None]:
+        return self._apply(lambda: self.negotiator.set_remote(description))
+
+    def _check_rollback(self) -> None:
+        """A provisional answer cannot be taken back (webrtc-pc 4.4.1.5), though RFC 9429 would."""
+        state = self.negotiator.signaling_state
+        if state in _PROVISIONAL:
+            raise InvalidStateError(f"no rollback in the state {state}")
+
+    def _apply(self, work: Callable[[], Any]) -> Deferred[None]:
+        def apply() -> None:
+            effects = work()
+            self._follow_data()
+            self._transports.carry_out(effects)
+
+        return self._operations.in_task(apply)
+
+    def _follow_data(self) -> None:
+        """The SCTP transport lives as long as an answer with a data section is in force."""
+        part = self.negotiator.media.data
+        if self.negotiator.exchanged and part is not None and part.index is not None:
+            self._sctp = self._sctp or RTCSctpTransport(self.dtlsTransport)
+        elif self.negotiator.signaling_state is SignalingState.STABLE:
+            self._sctp = None
 
     def addIceCandidate(
-        self,
-        candidate: str = "",
-        *,
-        sdpMid: str | None = None,
-        sdpMLineIndex: int | None = None,
-        usernameFragment: str | None = None,
+        self, candidate: RTCIceCandidate | Mapping[str, Any] | None = None
     ) -> Deferred[None]:
-        """A trickled candidate; the empty string ends its generation's (rule 55)."""
-        return self._operation(
-            lambda: self._carry_out(
-                self.negotiator.add_remote_candidate(
-                    candidate, sdpMid, sdpMLineIndex, usernameFragment
-                )
+        """A trickled candidate; an empty line ends its generation's, None all (rule 55)."""
+        try:
+            line, mid, index, ufrag = _candidate_init(candidate)
+        except TypeError:
+            return fail()
+        return self._operations.chain(
+            lambda: self._apply(
+                lambda: self.negotiator.add_remote_candidate(line, mid, index, ufrag)
             )
         )
 
     def restartIce(self) -> None:
         """Ask for new credentials in the next offer; never throws (rule 1)."""
-        self._carry_out(self.negotiator.restart_ice())
+        self.negotiator.restart_ice()
+
+    # Makers of sections
+
+    def addTransceiver(self, kind: str, *, direction: str = "sendrecv") -> RTCRtpTransceiver:
+        """An audio or video section in the next offer; no media goes through it."""
+        part = self.negotiator.add_transceiver(kind, read_direction(direction))
+        return self._transceiver(part)
+
+    def getTransceivers(self) -> list[RTCRtpTransceiver]:
+        """In the order in which they were made; stopped ones are gone once that was agreed."""
+        parts = self.negotiator.media.transceivers
+        self._transceivers = {p: t for p, t in self._transceivers.items() if p in parts}
+        return [self._transceiver(part) for part in parts]
+
+    def _transceiver(self, part: Any) -> RTCRtpTransceiver:
+        found = self._transceivers.get(part)
+        if found is None:
+            found = RTCRtpTransceiver(self.negotiator, part, self.dtlsTransport)
+            self._transceivers[part] = found
+        return found
+
+    def createDataChannel(self, label: str, **attributes: Any) -> RTCDataChannel:
+        """The first one makes a data section; see :mod:`refreeze.peer.datachannel`."""
+        channel = RTCDataChannel(label=label, **attributes)
+        self.negotiator.want_data()
+        self._channels.append(channel)
+        return channel
+
+    # The identity in DTLS
 
     @property
     def dtls_outdated(self) -> bool:
@@ -228,130 +316,81 @@ class RTCPeerConnection(EventTarget):
             self.negotiator.renew_dtls(context.fingerprints)
 
     def close(self) -> None:
-        """End everything at once; no event follows (rule 65)."""
-        if self._closed:
+        """End everything at once; no event follows, and no call settles any more (rule 65)."""
+        if self._operations.closed:
             return
-        self._closed = True
+        self._operations.close()
         self.negotiator.close()
-        self._remote.close()
-        if self._gathering is not None:
-            self._gathering.cancel()
-        if self.dtlsTransport is not None:
-            self.dtlsTransport.stop()
-        self.iceTransport.close()
+        for part in self.negotiator.media.transceivers:
+            part.stop()
+        for channel in self._channels:
+            channel.close()
+        self._transports.close()
+        if self._sctp is not None:
+            self._sctp.state = "closed"
         self.iceConnectionState = self.connectionState = "closed"
 
-    # Effects
+    # What shows
 
-    def _operation(self, work: Callable[[], _Result]) -> Deferred[_Result]:
-        """One link of the operations chain (webrtc-pc 4.4.1.2); none has to wait for another.
-
-        The negotiation-needed flag is looked at when it is over, in a task (rules 3 and 5).
-        """
-        needs = self.negotiator.needs
-        needs.operation_began()
-        try:
-            return maybeDeferred(work)
-        finally:
-            needs.operation_ended()
-
-    def _carry_out(self, effects: Sequence[Effect]) -> None:
-        role = _role_in(effects)
-        with self.iceTransport.together():
-            for effect in effects:
-                self._carry_out_one(effect, role)
-
-    def _carry_out_one(self, effect: Effect, role: IceRole) -> None:
-        transport = self.iceTransport
-        match effect:
-            case StageGeneration():
-                transport.stage(effect.local, role)
-                self._gather(effect.local.ufrag)
-            case StartGeneration():
-                transport.start(effect.local_ufrag, effect.remote, lite=effect.remote_lite)
-            case AbandonGeneration():
-                self._abandon_gathering(effect.local_ufrag)
-                transport.rollback(effect.local_ufrag)
-            case AddRemoteCandidate():
-                self._remote.add(effect.remote_ufrag, effect.candidate)
-            case EndOfRemoteCandidates():
-                self._remote.end(effect.remote_ufrag)
-            case ForgetRemote():
-                transport.forget_remote(effect.remote_ufrag)
-            case RemoteCredentialsPending():
-                pass  # Our answer's effects start the generation; candidates until then wait.
-            case IceDropped():
-                pass  # What is in force goes on; the negotiator's next offer restarts (rule 37).
-            case DtlsAgreed():
-                self.dtlsAgreed = effect
-                if self.dtlsTransport is not None:
-                    self.dtlsTransport.agreed(effect)
-            case Fire():
-                self._fire(effect.event)
-            case _:
-                assert_never(effect)
-
-    def _gather(self, ufrag: str) -> None:
-        """What is known at once is in the description before it is sent; the rest is trickled."""
-        if self._gathering is not None:
-            self._gathering.cancel()
-        self._gathering = GenerationGathering(
-            ufrag=ufrag,
-            descriptions=self.negotiator,
-            generations=self.iceTransport,
-            announce=lambda candidate: self._fire_soon("icecandidate", candidate=candidate),
-            complain=lambda error: self._fire_soon("icecandidateerror", error=error),
-            ended=lambda: self.environment.queue_task(lambda: self._show_gathering("complete")),
-        )
-        self.environment.queue_task(lambda: self._show_gathering("gathering"))
-        self._gathering.start(self.environment.gatherer)
-
-    def _abandon_gathering(self, ufrag: str) -> None:
-        """A rolled back generation's; what is shown is the one's before it (rule 62)."""
-        if self._gathering is not None and self._gathering.ufrag == ufrag:
-            self._gathering.cancel()
-            shown = "new" if self.iceTransport.transport.active is None else "complete"
-            self.environment.queue_task(lambda: self._show_gathering(shown))
-
-    def _transport_event(self, event: TransportEvent) -> None:
-        """After the nomination no candidate counts, so gathering is over (rule 51), and that of
-        a generation which is gone is nobody's (T13).
-        """
-        gathering = self._gathering
-        if (
-            isinstance(event, CutOver | GenerationEnded)
-            and gathering is not None
-            and gathering.ufrag == event.generation.ufrag
-        ):
-            end = gathering.finish if isinstance(event, CutOver) else gathering.cancel
-            self.environment.queue_task(end)
-        self.watcher(event)
-
-    def _fire_soon(self, kind: str, *, candidate: object = None, error: object = None) -> None:
-        self.environment.queue_task(
-            lambda: None if self._closed else self.dispatch(kind, candidate, error)
-        )
-
-    def _show_gathering(self, state: str) -> None:
-        if not self._closed and self.iceGatheringState != state:
-            self.iceGatheringState = self.iceTransport.gatheringState = state
-            self.iceTransport.dispatch("gatheringstatechange")
-            self.dispatch("icegatheringstatechange")
-
-    def _show_state(self) -> None:
-        state = self.iceTransport.state
-        if not self._closed and self.iceConnectionState != state:
-            self.iceConnectionState = state
-            self.dispatch("iceconnectionstatechange")
-            self._show_connection()
-
-    def _show_connection(self) -> None:
+    def _show_states(self) -> Callable[[], None]:
+        """States follow those of the transports; their events come after the transports' (64)."""
         dtls = None if self.dtlsTransport is None else self.dtlsTransport.state
-        state = connection_state(self.iceTransport.state, dtls)
-        if not self._closed and self.connectionState != state:
-            self.connectionState = state
-            self.dispatch("connectionstatechange")
+        ice = self.iceTransport.state
+        before = self.iceConnectionState, self.connectionState
+        self.iceConnectionState, self.connectionState = ice, connection_state(ice, dtls)
+        after = self.iceConnectionState, self.connectionState
 
-    def _fire(self, event: str) -> None:
-        if not self._closed:
+        def fire() -> None:
+            if before[0] != after[0]:
+                self._fire("iceconnectionstatechange")
+            if before[1] != after[1]:
+                self._fire("connectionstatechange")
+
+        return fire
+
+    def _fire(self, event: Event | str) -> None:
+        if self._operations.closed:
+            return
+        if isinstance(event, str):
             self.dispatch(event)
+        else:
+            self.dispatchEvent(evolve(event, target=self))
+
+
+def description_of(init: Description | Mapping[str, Any]) -> Description:
+    """From W3C's dictionary; TypeError for a type that is none."""
+    if isinstance(init, Description):
+        return init
+    if not isinstance(init, Mapping):
+        raise TypeError("a description: a type and its sdp")
+    try:
+        kind = DescriptionType(str(init.get("type")))
+    except ValueError:
+        raise TypeError(f"type: not {init.get('type')!r}") from None
+    sdp = init.get("sdp", "")
+    if not isinstance(sdp, str):
+        raise TypeError("sdp: text")
+    return Description(kind, sdp)
+
+
+def _implicit(init: Description | Mapping[str, Any] | None) -> Description | None:
+    if init is None or (isinstance(init, Mapping) and init.get("type") is None):
+        return None
+    return description_of(init)
+
+
+def _candidate_init(
+    init: RTCIceCandidate | Mapping[str, Any] | None,
+) -> tuple[str, str | None, int | None, str | None]:
+    if init is None:
+        return "", None, None, None
+    if isinstance(init, Mapping):
+        line = init.get("candidate") or ""
+        mid, index = init.get("sdpMid"), init.get("sdpMLineIndex")
+        ufrag = init.get("usernameFragment")
+    else:
+        line, mid, index = init.candidate, init.sdpMid, init.sdpMLineIndex
+        ufrag = init.usernameFragment
+    if line and mid is None and index is None:
+        raise TypeError("a candidate needs sdpMid or sdpMLineIndex")
+    return line, mid, index, ufrag

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from attrs import define, field, frozen
 from twisted.logger import Logger
@@ -28,6 +28,7 @@ class EventTarget:
 
     _log: ClassVar[Logger] = Logger()
     _listeners: dict[str, list[Listener]] = field(factory=dict, init=False)
+    _handlers: dict[str, _Handler] = field(factory=dict, init=False)
 
     def addEventListener(self, kind: str, listener: Listener) -> None:
         """Call *listener* with every event of that type; adding it twice changes nothing."""
@@ -42,10 +43,48 @@ class EventTarget:
             listeners.remove(listener)
 
     def dispatch(self, kind: str, candidate: object = None, error: object = None) -> None:
+        """Fire an event of that type."""
+        self.dispatchEvent(Event(kind, self, candidate, error))
+
+    def dispatchEvent(self, event: Event) -> None:
         """Fire an event: what a listener raises is logged and stops nobody else."""
-        event = Event(kind, self, candidate, error)
-        for listener in [*self._listeners.get(kind, ())]:
+        for listener in [*self._listeners.get(event.type, ())]:
             try:
                 listener(event)
             except Exception:
-                self._log.failure("a listener for {kind} failed", kind=kind)
+                self._log.failure("a listener for {kind} failed", kind=event.type)
+
+    def _handler(self, kind: str) -> _Handler:
+        """The listener behind the attribute ``on`` + *kind*, in its place among the others."""
+        if kind not in self._handlers:
+            self._handlers[kind] = _Handler()
+            self.addEventListener(kind, self._handlers[kind])
+        return self._handlers[kind]
+
+
+@define(eq=False, repr=False)
+class _Handler:
+    """Whatever the attribute holds when an event comes."""
+
+    function: Listener | None = None
+
+    def __call__(self, event: Event) -> None:
+        if self.function is not None:
+            self.function(event)
+
+
+@frozen
+class EventHandler:
+    """An attribute such as ``onnegotiationneeded``: one function or None (HTML section 8.1.8)."""
+
+    kind: str
+
+    def __get__(self, target: EventTarget | None, owner: type) -> Any:
+        if target is None:
+            return self
+        found = target._handlers.get(self.kind)
+        return None if found is None else found.function
+
+    def __set__(self, target: EventTarget, function: Listener | None) -> None:
+        if function is not None or self.kind in target._handlers:
+            target._handler(self.kind).function = function

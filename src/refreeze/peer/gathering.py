@@ -10,6 +10,8 @@ from attrs import define, field, frozen
 from refreeze.ice import Candidate
 from refreeze.net.gathering import Gatherer, Gathering
 from refreeze.net.servers import UNREACHABLE, ServerProblem
+from refreeze.peer.events import Event
+from refreeze.peer.icetransport import QueueTask
 from refreeze.sdp import format_candidate
 
 
@@ -24,14 +26,14 @@ class RTCIceCandidate:
 
 
 @frozen
-class RTCIceCandidateError:
-    """What RTCPeerConnectionIceErrorEvent tells (rule 57): *errorCode* is STUN's, or 701."""
+class RTCPeerConnectionIceErrorEvent(Event):
+    """``icecandidateerror`` (rule 57): *errorCode* is STUN's, or 701."""
 
-    url: str
-    errorCode: int
-    errorText: str
-    address: str | None
-    port: int | None
+    url: str = ""
+    errorCode: int = 0
+    errorText: str = ""
+    address: str | None = None
+    port: int | None = None
 
 
 class Descriptions(Protocol):
@@ -57,15 +59,21 @@ class GenerationGathering:
     ufrag: str
     descriptions: Descriptions
     generations: Generations
-    announce: Callable[[RTCIceCandidate], None]
-    complain: Callable[[RTCIceCandidateError], None]
+    queue_task: QueueTask
+    show_at_once: bool
+    """Whether a description has a candidate as soon as it is found, or when its event fires."""
+    fire: Callable[[Event | str], None]
+    """An event of the connection's."""
     ended: Callable[[], None]
-    """Told after the last candidate, once."""
+    """Told in a task of its own after that of the last candidate, once."""
     over: bool = field(default=False, init=False)
+    cancelled: bool = field(default=False, init=False)
     _gathering: Gathering | None = field(default=None, init=False)
 
     def start(self, gatherer: Gatherer) -> None:
-        """Begin; what is known at once is in the description before anybody sees it."""
+        """Begin, unless nobody wants it any more."""
+        if self.over:
+            return
         gathering = gatherer.gather(self.ufrag, self)
         if not self.over:
             self._gathering = gathering
@@ -77,7 +85,7 @@ class GenerationGathering:
 
     def cancel(self) -> None:
         """The generation is gone: nothing more is told."""
-        self.over = True
+        self.over = self.cancelled = True
         if self._gathering is not None:
             self._gathering.cancel()
 
@@ -87,23 +95,43 @@ class GenerationGathering:
         """See GatherReceiver."""
         if self.over:
             return
-        self.descriptions.local_candidate(signaled)
         self.generations.add_local_candidate(self.ufrag, candidate)
-        self.announce(RTCIceCandidate(format_candidate(signaled), self.ufrag))
+        shown = RTCIceCandidate(format_candidate(signaled), self.ufrag)
+        self._surface(lambda: self.descriptions.local_candidate(signaled), shown)
 
     def server_failed(self, problem: ServerProblem) -> None:
         """See GatherReceiver; an address is told only if it is one that candidates show."""
         if not self.over:
             code = UNREACHABLE if problem.code is None else problem.code
             host, port = problem.local or (None, None)
-            self.complain(RTCIceCandidateError(problem.url, code, problem.text, host, port))
+            event = RTCPeerConnectionIceErrorEvent(
+                "icecandidateerror", self, None, None, problem.url, code, problem.text, host, port
+            )
+            self._soon(lambda: self.fire(event))
 
     def gathering_ended(self) -> None:
         """See GatherReceiver."""
         if self.over:
             return
         self.over = True
-        self.descriptions.local_end_of_candidates(self.ufrag)
         self.generations.end_of_local_candidates(self.ufrag)
-        self.announce(RTCIceCandidate("", self.ufrag))
-        self.ended()
+        ufrag = self.ufrag
+        self._surface(
+            lambda: self.descriptions.local_end_of_candidates(ufrag), RTCIceCandidate("", ufrag)
+        )
+        self._soon(self.ended)
+
+    def _surface(self, describe: Callable[[], None], shown: RTCIceCandidate) -> None:
+        """Into the description, and told, in one task (rule 54)."""
+        if self.show_at_once:
+            describe()
+
+        def surface() -> None:
+            if not self.show_at_once:
+                describe()
+            self.fire(Event("icecandidate", self, shown))
+
+        self._soon(surface)
+
+    def _soon(self, task: Callable[[], None]) -> None:
+        self.queue_task(lambda: None if self.cancelled else task())

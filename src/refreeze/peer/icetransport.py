@@ -7,14 +7,24 @@ task (webrtc-pc, RTCIceTransport Interface).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeAlias
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from refreeze.basics import Address, Randomness
-from refreeze.ice import AgentSettings, Candidate, CheckBucket, Credentials, IceRole, IceState
+from refreeze.ice import (
+    Agent,
+    AgentSettings,
+    Candidate,
+    CandidateType,
+    CheckBucket,
+    Credentials,
+    IceRole,
+    IceState,
+)
 from refreeze.ice.generation import (
     CutOver,
     GenerationEnded,
@@ -34,11 +44,19 @@ from refreeze.peer.door import (
     Payloads,
 )
 from refreeze.peer.early import EarlyDatagrams
-from refreeze.peer.events import EventTarget
+from refreeze.peer.events import EventHandler, EventTarget
 from refreeze.stun import Message
 
 QueueTask: TypeAlias = Callable[[Callable[[], None]], None]
 Watcher: TypeAlias = Callable[[TransportEvent], None]
+
+
+@frozen
+class RTCIceParameters:
+    """W3C's dictionary; the password is not shown by accident."""
+
+    usernameFragment: str
+    password: str = field(repr=False)
 
 
 @define(eq=False, repr=False)
@@ -59,6 +77,9 @@ class RTCIceTransport(EventTarget):
     gatheringState: str = field(default="new", init=False)
     transport: Transport = field(init=False)
     datagrams: DatagramDoor = field(init=False)
+    derive: Callable[[], Callable[[], None]] = field(default=lambda: _nothing, init=False)
+    """What depends on our state changes with it, before any event; what it returns fires its own
+    events, after ours (rule 64)."""
     route_watcher: Callable[[], None] = field(default=lambda: None, init=False)
     """Told when data takes another pair, and when a pair was nominated."""
     _early: EarlyDatagrams = field(factory=EarlyDatagrams, init=False)
@@ -68,6 +89,10 @@ class RTCIceTransport(EventTarget):
     _closed: bool = field(default=False, init=False)
     _together: int = field(default=0, init=False)
     _shown_pair: Pair | None = field(default=None, init=False)
+
+    onstatechange = EventHandler("statechange")
+    ongatheringstatechange = EventHandler("gatheringstatechange")
+    onselectedcandidatepairchange = EventHandler("selectedcandidatepairchange")
 
     def __attrs_post_init__(self) -> None:
         self.transport = Transport(self.settings, self.bucket, self.random)
@@ -91,14 +116,28 @@ class RTCIceTransport(EventTarget):
         return list(generation.agent.local_candidates) if generation is not None else []
 
     def getRemoteCandidates(self) -> list[Candidate]:
-        """Those signaled for the latest generation, and the peer-reflexive ones."""
+        """Those signaled for the latest generation; peer-reflexive ones are not shown."""
         generation = self.transport.pending or self.transport.active
-        return list(generation.agent.remote_candidates) if generation is not None else []
+        remote = generation.agent.remote_candidates if generation is not None else []
+        return [each for each in remote if each.type is not CandidateType.PRFLX]
 
     def getSelectedCandidatePair(self) -> Pair | None:
-        """The nominated pair of the active generation."""
-        active = self.transport.active
-        return active.agent.selected if active is not None else None
+        """The nominated pair of the active generation, as of the last event."""
+        return self._shown_pair
+
+    def getLocalParameters(self) -> RTCIceParameters | None:
+        """Those of the latest local description that was applied."""
+        return _parameters(agent.local for agent in self._agents())
+
+    def getRemoteParameters(self) -> RTCIceParameters | None:
+        """Those of the latest remote description that an answer settled."""
+        return _parameters(agent.remote for agent in self._agents())
+
+    def _agents(self) -> list[Agent]:
+        """The pending generation's before the active one's."""
+        transport = self.transport
+        latest = (transport.pending, transport.active)
+        return [generation.agent for generation in latest if generation is not None]
 
     # What the connection asks for
 
@@ -212,9 +251,11 @@ class RTCIceTransport(EventTarget):
         while transmits := self.transport.take_transmits():
             for failed in self.mux.transmit(self, transmits):
                 self.transport.send_failed(failed.base, failed.remote, self.scheduler.now())
-        for event in self.transport.take_events():
+        events = self.transport.take_events()
+        for event in events:
             self._apply(event)
             self.watcher(event)
+        self._show_soon(events)
         if self._early_due:
             self._judge_early()
         if not self._closed:
@@ -230,29 +271,48 @@ class RTCIceTransport(EventTarget):
             for base, remote in list(self.mux.claims_of(self)):
                 if (base, remote) not in living:
                     self.mux.release(base, remote, self)
-        elif isinstance(event, OutwardState):
-            self.queue_task(lambda state=event.state: self._show(state))  # type: ignore[misc]
-        elif isinstance(event, PairChanged):
-            self.queue_task(self._show_pair)
+        elif isinstance(event, PairChanged | CutOver):
             self.route_watcher()
-        elif isinstance(event, CutOver):
-            self.route_watcher()
+
+    def _show_soon(self, events: Sequence[TransportEvent]) -> None:
+        """A state and the pair that came with it show in one task (rule 64)."""
+        states: list[IceState | None] = [e.state for e in events if isinstance(e, OutwardState)]
+        pair = any(isinstance(event, PairChanged | CutOver) for event in events)
+        if pair and not states:
+            states = [None]
+        for state in states:
+            self.queue_task(partial(self._show, state))
 
     def _judge_early(self) -> None:
         self._early_due = False
         for base, source, payloads in self._early.take():
             self.data_received(base, source, payloads, self.scheduler.now())
 
-    def _show(self, state: IceState) -> None:
-        if not self._closed and self.state != state.value:
-            self.state = state.value
-            self.dispatch("statechange")
-
-    def _show_pair(self) -> None:
-        pair = self.getSelectedCandidatePair()
-        if not self._closed and pair is not self._shown_pair:
+    def _show(self, state: IceState | None) -> None:
+        if self._closed:
+            return
+        fired = []
+        active = self.transport.active
+        pair = active.agent.selected if active is not None else None
+        if pair is not self._shown_pair:
             self._shown_pair = pair
-            self.dispatch("selectedcandidatepairchange")
+            fired.append("selectedcandidatepairchange")
+        if state is not None and self.state != state.value:
+            self.state = state.value
+            fired.append("statechange")
+        fire_derived = self.derive()
+        for kind in fired:
+            self.dispatch(kind)
+        fire_derived()
+
+
+def _nothing() -> None:
+    """Nothing depends on us."""
+
+
+def _parameters(found: Iterable[Credentials | None]) -> RTCIceParameters | None:
+    known = next((each for each in found if each is not None), None)
+    return None if known is None else RTCIceParameters(known.ufrag, known.pwd)
 
 
 @define(eq=False, repr=False)

@@ -42,6 +42,8 @@ OWNED: Final = frozenset(
 )
 """Attributes of a section that are ours to write; the others pass through (DESIGN rule 7)."""
 
+DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
+
 _LINE: Final = re.compile(r"[a-z]=[^\0\r\n]*")
 _MEDIA: Final = re.compile(r"m=(\S+) ([0-9]{1,5})(?:/[0-9]{1,5})? (\S+) (\S.*)")
 
@@ -164,6 +166,15 @@ class MediaSection(Level):
         return self.inherited("tls-id")
 
     @property
+    def direction(self) -> str:
+        """``sendrecv``, ``sendonly``, ``recvonly`` or ``inactive`` (RFC 8866 section 6.7)."""
+        for level in (self, self.session):
+            for name in DIRECTIONS:
+                if level.first(name) is not None:
+                    return name
+        return DIRECTIONS[0]
+
+    @property
     def payload(self) -> str | None:
         """``a=refreeze``, an attribute of our own: datagrams as they are, ``none`` or ``dtls``."""
         return self.first("refreeze")
@@ -208,12 +219,12 @@ class SessionDescription:
         current = description.session
         for number, line in enumerate(lines, 1):
             if _LINE.fullmatch(line) is None:
-                raise SdpError("TYPE=VALUE", number)
+                raise SdpError("TYPE=VALUE", number, syntax=True)
             if line.startswith("m="):
                 current = _media(line, number, description.session)
                 description.media.append(current)
                 if len(description.media) > MAX_SECTIONS:
-                    raise SdpError(f"at most {MAX_SECTIONS} media sections", number)
+                    raise SdpError(f"at most {MAX_SECTIONS} media sections", number, syntax=True)
             current.lines.append(line)
         description._check()
         return description
@@ -228,14 +239,14 @@ class SessionDescription:
     def _check(self) -> None:
         head = self.session.lines
         if head[:1] != ["v=0"]:
-            raise SdpError("v=0", 1)
+            raise SdpError("v=0", 1, syntax=True)
         for number, start in ((2, "o="), (3, "s=")):
             if len(head) < number or not head[number - 1].startswith(start):
-                raise SdpError(start, number)
+                raise SdpError(start, number, syntax=True)
         try:
             grammar.origin(head[1][2:])
         except SdpError as error:
-            raise error.at(2) from None
+            raise SdpError(error.expected, 2, syntax=True) from None
         self.session.check()
         for media in self.media:
             media.check()
@@ -317,22 +328,22 @@ def _split(text: str) -> list[str]:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise SdpError("text that can be UTF-8") from None
+        raise SdpError("text that can be UTF-8", syntax=True) from None
     if size > MAX_BYTES:
-        raise SdpError(f"at most {MAX_BYTES} bytes")
+        raise SdpError(f"at most {MAX_BYTES} bytes", syntax=True)
     lines = text.removesuffix("\n").split("\n")
     if len(lines) > MAX_LINES:
-        raise SdpError(f"at most {MAX_LINES} lines")
+        raise SdpError(f"at most {MAX_LINES} lines", syntax=True)
     return [line.removesuffix("\r") for line in lines]
 
 
 def _media(line: str, number: int, session: Level) -> MediaSection:
     found = _MEDIA.fullmatch(line)
     if found is None:
-        raise SdpError("m=KIND PORT PROTOCOL FORMATS", number)
+        raise SdpError("m=KIND PORT PROTOCOL FORMATS", number, syntax=True)
     kind, port, protocol, formats = found.groups()
     if int(port) > 65535:
-        raise SdpError("a port from 0 to 65535", number)
+        raise SdpError("a port from 0 to 65535", number, syntax=True)
     return MediaSection(
         number, session=session, kind=kind, port=int(port), protocol=protocol, formats=formats
     )

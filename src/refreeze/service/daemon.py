@@ -243,6 +243,7 @@ class Daemon(Service):
                 gatherer=gatherer,
                 resolve_mdns=self.ground.resolve_mdns,
                 dtls=None if settings.protect == "none" else lambda: self.certificate.context,
+                as_service=True,
             ),
             signaling=signaling,
             policy=Policy(

@@ -13,6 +13,7 @@ from refreeze.basics import Randomness
 from refreeze.net.mdnsgroup import LinkOpener
 from refreeze.net.port import PortFactory
 from refreeze.net.scheduler import Scheduler
+from refreeze.net.tasks import TaskQueue
 from refreeze.sessions.ways import RouteVia
 
 
@@ -36,11 +37,10 @@ class Process:
     mdns_links: LinkOpener | None = None
     """Opens sockets for multicast DNS; None: there is none of it."""
     scheduler: Scheduler = field(init=False)
+    queue_task: TaskQueue = field(init=False)
+    """Runs what scripts and sessions see, later and in order."""
 
     def __attrs_post_init__(self) -> None:
         clock: IReactorTime = self.reactor
         self.scheduler = Scheduler(clock, boottime=self.boottime)
-
-    def queue_task(self, task: Callable[[], None]) -> None:
-        """Run *task* in a turn of its own."""
-        self.reactor.callLater(0, task)
+        self.queue_task = TaskQueue(clock)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import define
 
 from refreeze.basics import Address
-from refreeze.peer import Event, RTCIceCandidateError, RTCPeerConnection
+from refreeze.peer import Event, RTCPeerConnection, RTCPeerConnectionIceErrorEvent
 from refreeze.watchdog import Policy
 
 
@@ -52,6 +52,5 @@ class Paths:
         return route is not None and route.base in bases
 
     def _server_failed(self, event: Event) -> None:
-        error = event.error
-        if isinstance(error, RTCIceCandidateError):
-            self.tell("server.failed", url=error.url, code=error.errorCode, why=error.errorText)
+        if isinstance(event, RTCPeerConnectionIceErrorEvent):
+            self.tell("server.failed", url=event.url, code=event.errorCode, why=event.errorText)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from refreeze.basics import Randomness, format_address
 from refreeze.ice.events import ConsentLost, Rebound, Recovered
@@ -37,6 +38,7 @@ from refreeze.sessions.paths import Paths
 from refreeze.sessions.rounds import RoundBook, RoundRecord
 from refreeze.sessions.securing import GOOD, Securing
 from refreeze.sessions.trickling import Trickling
+from refreeze.sessions.work import SerialWork
 from refreeze.signaling import (
     Apply,
     Carrier,
@@ -98,7 +100,7 @@ class Session:
     _closed: bool = field(default=False, init=False)
     _trickling: Trickling = field(init=False)
     _paths: Paths = field(init=False)
-    _work: set[Deferred[None]] = field(factory=set, init=False)
+    _work: SerialWork = field(init=False)
 
     _log: ClassVar[Logger] = Logger()
 
@@ -113,7 +115,9 @@ class Session:
             offerer=identity.offerer,
             new_id=lambda: f"{self.random.getrandbits(96):024x}",
         )
+        self._work = SerialWork(self._broke)
         self.connection = RTCPeerConnection(self.environment, self._transport_event)
+        self.connection.createDataChannel("datagrams")
         self._trickling = Trickling(self.conversation, self._send)
         self.connection.addEventListener("icecandidate", self._trickling.gathered)
         self.securing = Securing(
@@ -168,8 +172,7 @@ class Session:
             self._carrier.detach()
         self.connection.close()
         self.forward.stop()
-        for work in list(self._work):
-            work.cancel()
+        self._work.stop()
         self.gatherer.close()
 
     # The watchdog's time
@@ -228,17 +231,10 @@ class Session:
         self.emit(topic, {"id": self.identity.name, **fields})
 
     def _spawn(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        """Run *work*; what it raises is logged, and it is cancelled when the session closes."""
-        running = Deferred.fromCoroutine(work)
-        self._work.add(running)
+        if not self._work.do(work):
+            self.counters["work-refused"] += 1
 
-        def over(_: object) -> None:
-            self._work.discard(running)
-
-        running.addErrback(self._broke)
-        running.addBoth(over)
-
-    def _broke(self, failure: Any) -> None:
+    def _broke(self, failure: Failure) -> None:
         self.counters["internal-errors"] += 1
         self._log.failure("session {session} failed", failure, session=self.identity.name)
 
@@ -482,12 +478,7 @@ class Session:
         if init is None:
             return
         try:
-            await self.connection.addIceCandidate(
-                init.candidate,
-                sdpMid=init.sdp_mid,
-                sdpMLineIndex=init.sdp_mline_index,
-                usernameFragment=init.username_fragment,
-            )
+            await self.connection.addIceCandidate(init.w3c())
         except (JsepError, TypeError):
             self.counters["late-candidates"] += 1
 

@@ -80,6 +80,15 @@ class CandidateInit:
     sdp_mline_index: int | None = None
     username_fragment: str | None = None
 
+    def w3c(self) -> dict[str, str | int | None]:
+        """As W3C's dictionary."""
+        return {
+            "candidate": self.candidate,
+            "sdpMid": self.sdp_mid,
+            "sdpMLineIndex": self.sdp_mline_index,
+            "usernameFragment": self.username_fragment,
+        }
+
 
 def _hidden(text: str | None) -> str:
     """An SDP holds the ice-pwd: only its size is for the eye."""

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.jsep import DtlsAgreed
 from refreeze.net.scheduler import Scheduler
+from refreeze.net.tasks import TaskQueue
 from refreeze.peer.door import DoorCounters, PayloadReceiver
 from refreeze.peer.dtls import Association, DtlsContext, DtlsEvent, RTCDtlsTransport
 from refreeze.peer.events import Event
@@ -88,7 +89,7 @@ class Speaker:
             iceTransport=cast("RTCIceTransport", self.path),
             context=context(self.name),
             scheduler=self.scheduler,
-            queue_task=lambda task: self.clock.callLater(0, task),
+            queue_task=TaskQueue(self.clock),
             watcher=self.told.append,
         )
         self.transport.on_batch(self._data)

@@ -25,7 +25,7 @@ from refreeze.peer.dtls.fingerprints import fingerprint
 from refreeze.peer.dtls.problems import DtlsProblem
 from refreeze.peer.dtls.records import MAX_PLAINTEXT
 from refreeze.peer.dtls.succession import Succession
-from refreeze.peer.events import EventTarget
+from refreeze.peer.events import EventHandler, EventTarget
 from refreeze.peer.icetransport import RTCIceTransport
 
 QueueTask: TypeAlias = Callable[[Callable[[], None]], None]
@@ -49,6 +49,8 @@ class RTCDtlsTransport(EventTarget):
     watcher: Callable[[DtlsEvent], None]
     """Told at once, before any task."""
 
+    derive: Callable[[], Callable[[], None]] = field(default=lambda: lambda: None, init=False)
+    """What depends on our state changes with it; see RTCIceTransport."""
     name: str = field(default="dtls", init=False)
     state: str = field(default="new", init=False)
     problem: DtlsProblem | None = field(default=None, init=False)
@@ -64,6 +66,9 @@ class RTCDtlsTransport(EventTarget):
     _stopped: bool = field(default=False, init=False)
 
     _log: ClassVar[Logger] = Logger()
+
+    onstatechange = EventHandler("statechange")
+    onerror = EventHandler("error")
 
     def __attrs_post_init__(self) -> None:
         self._associations = Succession(self.counters.received_dropped)
@@ -312,9 +317,11 @@ class RTCDtlsTransport(EventTarget):
             if self._stopped or self.state == state:
                 return
             self.state = state
+            fire_derived = self.derive()
             if state == "failed":
                 self.dispatch("error", error=self.problem)
             self.dispatch("statechange")
+            fire_derived()
 
         self.queue_task(show)
 

@@ -1,0 +1,77 @@
+"""The operations chain (webrtc-pc section 4.4.1.2): one call after the other, each to its end."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from refreeze.jsep import InvalidStateError
+from refreeze.peer.icetransport import QueueTask
+
+_Result = TypeVar("_Result")
+
+
+@define(eq=False, repr=False)
+class OperationsChain:
+    """I run what is asked for in order, and settle it in queued tasks.
+
+    Once closed, nothing settles any more: what was under way stays without an answer, as W3C has
+    it (rule 55j).
+    """
+
+    queue_task: QueueTask
+    began: Callable[[], None]
+    """Told of every operation when it is chained..."""
+    ended: Callable[[], None]
+    """...and when it is over, after whoever waited for it was told (rules 3 and 5)."""
+    closed: bool = field(default=False, init=False)
+    _waiting: deque[tuple[Callable[[], Deferred[Any]], Deferred[Any]]] = field(
+        factory=deque, init=False
+    )
+
+    def chain(self, operation: Callable[[], Deferred[_Result]]) -> Deferred[_Result]:
+        """What *operation* comes to; it begins at once if nothing else is under way."""
+        settled: Deferred[_Result] = Deferred()
+        if self.closed:
+            settled.errback(InvalidStateError("the connection is closed"))
+            return settled
+        self._waiting.append((operation, settled))
+        self.began()
+        if len(self._waiting) == 1:
+            self._run()
+        return settled
+
+    def in_task(self, work: Callable[[], _Result]) -> Deferred[_Result]:
+        """Do *work* in a task; what it returns or raises settles the Deferred there."""
+        settled: Deferred[_Result] = Deferred()
+
+        def run() -> None:
+            if not self.closed:
+                maybeDeferred(work).chainDeferred(settled)
+
+        self.queue_task(run)
+        return settled
+
+    def close(self) -> None:
+        """Nothing more is run or settled."""
+        self.closed = True
+        self._waiting.clear()
+
+    def _run(self) -> None:
+        operation, settled = self._waiting[0]
+        maybeDeferred(operation).addBoth(self._over, settled)
+
+    def _over(self, result: Any, settled: Deferred[Any]) -> None:
+        if self.closed:
+            return
+        settled.callback(result)  # a Failure goes to the errbacks
+        if self.closed:
+            return
+        self._waiting.popleft()
+        if self._waiting:
+            self._run()
+        self.ended()
