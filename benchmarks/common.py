@@ -191,6 +191,7 @@ class Host:
             scheduler=self.scheduler,
             random=random.SystemRandom(),
             bucket=self._bucket,
+            as_service=True,
             queue_task=TaskQueue(self._reactor),
             settings=AgentSettings(allow_loopback=True),
             certificate=self._context.certificate,

@@ -6,19 +6,28 @@ import random
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from refreeze.ice import AgentSettings, CheckBucket
+from refreeze.jsep import JsepError
 from refreeze.net.gathering import HostGatherer
 from refreeze.net.mux import Mux
 from refreeze.net.pool import SocketPool
 from refreeze.net.scheduler import Scheduler
 from refreeze.net.tasks import TaskQueue
 from refreeze.net.udp import UdpPortFactory
-from refreeze.peer import DtlsContext, PeerEnvironment, RTCCertificate, RTCPeerConnection
+from refreeze.peer import (
+    DtlsContext,
+    Event,
+    PeerEnvironment,
+    RTCCertificate,
+    RTCIceCandidate,
+    RTCPeerConnection,
+)
 
 
 def connection(reactor: Any, scheduler: Scheduler) -> RTCPeerConnection:
@@ -43,6 +52,12 @@ def connection(reactor: Any, scheduler: Scheduler) -> RTCPeerConnection:
     return made
 
 
+def trickle(other: RTCPeerConnection, event: Event) -> None:
+    """A candidate travels to the other side; in real life, over your signaling."""
+    assert isinstance(event.candidate, RTCIceCandidate | None)
+    other.addIceCandidate(event.candidate).addErrback(lambda failure: failure.trap(JsepError))
+
+
 async def exchange(one: RTCPeerConnection, other: RTCPeerConnection, *, restart: bool) -> None:
     """Offer and answer; in real life they travel over your signaling."""
     await one.setLocalDescription(await one.createOffer(iceRestart=restart))
@@ -58,6 +73,8 @@ async def main(reactor: Any) -> None:
     reactor.seconds = time.monotonic
     scheduler = Scheduler(reactor)
     alice, bob = connection(reactor, scheduler), connection(reactor, scheduler)
+    for one, other in ((alice, bob), (bob, alice)):
+        one.onicecandidate = partial(trickle, other)
     heard: list[bytes] = []
 
     def hear(payloads: Sequence[bytes]) -> None:

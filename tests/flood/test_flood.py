@@ -62,6 +62,7 @@ class Half:
                 scheduler=self.scheduler,
                 random=random.SystemRandom(),
                 bucket=bucket,
+                as_service=True,
                 queue_task=TaskQueue(reactor),
                 settings=AgentSettings(allow_loopback=True),
                 certificate=certificate,

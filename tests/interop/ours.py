@@ -108,6 +108,7 @@ class Ours:
             scheduler=scheduler,
             random=random.SystemRandom(),
             bucket=CheckBucket(),
+            as_service=True,
             queue_task=TaskQueue(reactor),
             settings=AgentSettings(allow_loopback=True),
             certificate=context.certificate,
@@ -189,8 +190,8 @@ class Ours:
         self._ask()
 
     def _candidate(self, event: Event) -> None:
-        assert isinstance(event.candidate, RTCIceCandidate)
-        self.candidates.append(event.candidate)
+        if isinstance(event.candidate, RTCIceCandidate):
+            self.candidates.append(event.candidate)
         self._ask()
 
     def _state(self, _event: Event) -> None:
