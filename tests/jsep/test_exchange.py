@@ -257,7 +257,8 @@ class StateTests(SynchronousTestCase):
         refused = self.assertRaises
         refused(InvalidStateError, one.jsep.set_remote, answer)
         refused(InvalidStateError, one.jsep.create_answer)
-        refused(InvalidStateError, one.jsep.set_local, Description(ANSWER, answer.sdp))
+        refused(InvalidModificationError, one.jsep.set_local, Description(ANSWER, answer.sdp))
+        refused(InvalidStateError, one.jsep.set_local, Description(ANSWER, ""))
         one.jsep.set_local(offer)
         refused(InvalidStateError, one.jsep.create_answer)
         two.take(offer)

@@ -169,7 +169,7 @@ class Media:
         count = max([len(each.media) for each in known] + taken, default=0)
         places = [Place(self.at(i), self._mid_at(i, known)) for i in range(count)]
         mids = {each.mid for description in known for each in description.media}
-        for part in self.parts:
+        for part in sorted(self.parts, key=lambda part: not part.is_media):
             if part.index is not None or part.stopping:
                 continue
             free = (i for i, place in enumerate(places) if place.part is None)

@@ -48,7 +48,7 @@ from refreeze.jsep.errors import (
 from refreeze.jsep.media import MEDIA_KINDS, Direction, Part
 from refreeze.jsep.remote import RemoteCandidates
 from refreeze.jsep.roles import ice_controlling
-from refreeze.jsep.sections import Taken, check_answer, take, transport_credentials
+from refreeze.jsep.sections import Taken, check_answer, check_offer, take, transport_credentials
 from refreeze.jsep.states import Side, SignalingState, after
 from refreeze.jsep.trickle import Trickle
 from refreeze.jsep.unrestarted import check_unchanged
@@ -86,18 +86,27 @@ class Negotiator(DescriptionMaker):
         """Apply a description of ours; None makes the one that the state calls for (rule 12)."""
         if description is None:
             description = self._implied()
+        self._check_open()
         kind = description.type
-        following = after(self.signaling_state, Side.LOCAL, kind)
         if kind is _ROLLBACK:
+            following = after(self.signaling_state, Side.LOCAL, kind)
             return [*self._rollback(), *self._enter(following)]
-        created = self._created.get(_OFFER if kind is _OFFER else _ANSWER)
-        if created is None or description.sdp not in {created.sdp, ""}:
-            raise InvalidModificationError("only the description created last can be applied")
+        created = self._last_created(_OFFER if kind is _OFFER else _ANSWER, description.sdp)
+        following = after(self.signaling_state, Side.LOCAL, kind)
         applied = self._read_local(kind, created)
         if kind is _OFFER:
             self.media.bind(created.places)
             return [*self._local_offer(applied), *self._enter(following)]
         return [*self._local_answer(applied), *self._enter(following)]
+
+    def _last_created(self, kind: DescriptionType, sdp: str) -> Created:
+        """Looked at before the state is (webrtc-pc 4.4.2); no text means whatever was created."""
+        if not sdp and kind not in self._created:
+            self.create_offer() if kind is _OFFER else self.create_answer()
+        created = self._created.get(kind)
+        if created is None or sdp not in {created.sdp, ""}:
+            raise InvalidModificationError("only the description created last can be applied")
+        return created
 
     def _implied(self) -> Description:
         offering = self.signaling_state in {
@@ -127,6 +136,7 @@ class Negotiator(DescriptionMaker):
             self._configuration_before = self._configuration
         elif self._is_new(replaced) and replaced.credentials != applied.credentials:
             effects.append(AbandonGeneration(replaced.ufrag or ""))
+            self._configuration |= self._configuration_before
         fresh = replaced is None or replaced.credentials != applied.credentials
         self._pending_local = applied
         self._forget_gathered()
@@ -169,6 +179,8 @@ class Negotiator(DescriptionMaker):
             return [*self._rollback(), *self._enter(following)]
         parsed = _parse(description.sdp)
         if kind is _OFFER:
+            if self._current_remote is not None:
+                check_offer(parsed, self._current_remote.parsed, self.media)
             glare = self.signaling_state is SignalingState.HAVE_LOCAL_OFFER
             taken = take(parsed, self.media, glare=glare)
             effects = self._remote_offer(self._read_offer(parsed, taken), taken)
@@ -211,9 +223,13 @@ class Negotiator(DescriptionMaker):
         for each in taken:
             if each.part is None or each.part.index != each.index:
                 self.media.accept(each.offered, each.index, each.spec)
-        known = before is not None and before.credentials == applied.credentials
-        if applied.credentials is not None and not known and self._restarts(applied):
-            effects.append(RemoteCredentialsPending(applied.credentials))
+        if applied.credentials is not None and self._restarts(applied):
+            if before is not None and before.credentials == applied.credentials:
+                # The same generation offered again: what was trickled for it still waits.
+                applied.trickle = Trickle(seen=before.trickle.seen)
+                applied.waiting = before.waiting
+            else:
+                effects.append(RemoteCredentialsPending(applied.credentials))
         return [*effects, *self._remote.described(applied)]
 
     def _forget(self, offer: Applied) -> list[Effect]:
@@ -303,6 +319,7 @@ class Negotiator(DescriptionMaker):
         pairs = zip(local.parsed.media, remote.parsed.media, strict=True)
         self.media.completed({i for i, (a, b) in enumerate(pairs) if a.rejected or b.rejected})
         self.needs.answered(local.credentials)
+        self._created.clear()
         self._reset()
         return []
 
@@ -325,7 +342,6 @@ class Negotiator(DescriptionMaker):
         """Nothing is pending any more."""
         self._pending_local = self._pending_remote = self._started = None
         self._configuration_before = False
-        self._created.clear()
         self._forget_gathered()
 
     def _forget_gathered(self) -> None:

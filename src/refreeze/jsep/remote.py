@@ -10,7 +10,7 @@ from refreeze.ice.candidate import Candidate
 from refreeze.jsep.descriptions import Applied
 from refreeze.jsep.effects import AddRemoteCandidate, Effect, EndOfRemoteCandidates
 from refreeze.jsep.errors import InvalidStateError, OperationError
-from refreeze.jsep.trickle import EarlyCandidates
+from refreeze.jsep.trickle import END, EarlyCandidates
 from refreeze.sdp import MediaSection, SdpError, UnsupportedCandidate, parse_candidate
 
 
@@ -34,11 +34,10 @@ class RemoteCandidates:
         for candidate in section.candidates:
             if candidate.ufrag in {None, ufrag} and applied.trickle.seen.take(candidate):
                 effects += self._deal(applied, AddRemoteCandidate(ufrag, candidate))
-        if section.end_of_candidates and not applied.trickle.seen.ended:
-            applied.trickle.seen.ended = True
+        if section.end_of_candidates and applied.trickle.seen.end():
             effects += self._deal(applied, EndOfRemoteCandidates(ufrag))
         for line, early in self.early.release(ufrag):
-            effects += self._take(applied, line, early)
+            effects += self._take([applied], line, early)
         return effects
 
     def started(self, applied: Applied) -> list[Effect]:
@@ -63,9 +62,9 @@ class RemoteCandidates:
         section = _section(applied[0], mid, index) if applied else None
         if section is not None and not any(section is media for media in applied[0].taken):
             return []  # of a section that we rejected (rule 55d)
-        owner = self._owner(ufrag, applied)
-        if owner is not None:
-            return self._take(owner, line, candidate) if usable else []
+        owners = self._owners(ufrag, applied)
+        if owners:
+            return self._take(owners, line, candidate) if usable else []
         if ufrag is None or not usable or _elsewhere(ufrag, applied):
             return []
         if not self.hold_early or not self.early.hold(ufrag, line, candidate):
@@ -73,24 +72,26 @@ class RemoteCandidates:
         return []
 
     @staticmethod
-    def _owner(ufrag: str | None, applied: Sequence[Applied]) -> Applied | None:
-        """The description of that generation; without a ufrag, the latest (T3)."""
-        if ufrag is not None:
-            return next((each for each in applied if each.ufrag == ufrag), None)
-        return applied[0] if applied[0].ufrag is not None else None
+    def _owners(ufrag: str | None, applied: Sequence[Applied]) -> list[Applied]:
+        """The descriptions of that generation; without a ufrag, of the latest (T3)."""
+        named = ufrag if ufrag is not None or not applied else applied[0].ufrag
+        return [each for each in applied if named is not None and each.ufrag == named]
 
-    def _take(self, owner: Applied, line: str, candidate: Candidate | None) -> list[Effect]:
-        assert owner.ufrag is not None
-        seen = owner.trickle.seen
-        if candidate is None:
-            if seen.ended:
-                return []
-            owner.trickle.end()
-            return self._deal(owner, EndOfRemoteCandidates(owner.ufrag))
-        if not seen.take(candidate):
+    def _take(
+        self, owners: Sequence[Applied], line: str, candidate: Candidate | None
+    ) -> list[Effect]:
+        """It shows in each of *owners*, the latest first, and is dealt out once (rule 55i)."""
+        latest = owners[0]
+        assert latest.ufrag is not None
+        seen = latest.trickle.seen
+        if not (seen.end() if candidate is None else seen.take(candidate)):
             return []
-        owner.trickle.add(line.removeprefix("a="))
-        return self._deal(owner, AddRemoteCandidate(owner.ufrag, candidate))
+        text = END if candidate is None else f"a={line.removeprefix('a=')}"
+        for each in owners:
+            each.trickle.lines.append(text)
+        if candidate is None:
+            return self._deal(latest, EndOfRemoteCandidates(latest.ufrag))
+        return self._deal(latest, AddRemoteCandidate(latest.ufrag, candidate))
 
     @staticmethod
     def _deal(applied: Applied, effect: Effect) -> list[Effect]:

@@ -67,6 +67,20 @@ def transport_credentials(
     return next((m.credentials for m in bundled if m is not None and m.credentials), None)
 
 
+def check_offer(offer: SessionDescription, before: SessionDescription, media: Media) -> None:
+    """Sections in force stay where they are (RFC 3264 section 8); *before*: the last of the peer's.
+
+    Only the place of a rejected one may be another's (RFC 9429 section 5.2.2).
+    """
+    if len(offer.media) < len(before.media):
+        raise InvalidAccessError("the offer has fewer sections than the one before")
+    for index, (old, new) in enumerate(zip(before.media, offer.media, strict=False)):
+        if media.stable_at(index) is not None and (old.kind, old.mid) != (new.kind, new.mid):
+            raise InvalidAccessError(
+                f"line {new.number}: another section is in its place", new.number
+            )
+
+
 def check_answer(answer: SessionDescription, offer: SessionDescription) -> None:
     """An answer has the offer's sections in the offer's order (RFC 9429 section 5.11)."""
     if len(answer.media) != len(offer.media):

@@ -24,6 +24,7 @@ from refreeze.basics import Address
 from refreeze.ice.candidate import Candidate
 from refreeze.sdp import MAX_CANDIDATES, format_candidate
 
+END: Final = "a=end-of-candidates"
 MAX_EARLY_UFRAGS: Final = 4
 MAX_EARLY_CANDIDATES: Final = 100
 MAX_PAST_UFRAGS: Final = 32
@@ -46,6 +47,11 @@ class Seen:
         self.candidates.add(key)
         return True
 
+    def end(self) -> bool:
+        """No more of them; False when that was known."""
+        ended, self.ended = self.ended, True
+        return not ended
+
 
 @define(eq=False, repr=False)
 class Trickle:
@@ -60,9 +66,8 @@ class Trickle:
 
     def end(self) -> None:
         """End of candidates; at most one line says so (rule 53)."""
-        if not self.seen.ended:
-            self.seen.ended = True
-            self.lines.append("a=end-of-candidates")
+        if self.seen.end():
+            self.lines.append(END)
 
 
 @define(eq=False, repr=False)

@@ -1,0 +1,132 @@
+"""What the model of offer and answer is made of: states as tables, directions, sections, slots."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define, field, frozen
+
+STABLE, CLOSED = "stable", "closed"
+LOCAL_OFFER, REMOTE_OFFER = "have-local-offer", "have-remote-offer"
+LOCAL_PRANSWER, REMOTE_PRANSWER = "have-local-pranswer", "have-remote-pranswer"
+PROVISIONAL: Final = {LOCAL_PRANSWER, REMOTE_PRANSWER}
+
+LOCAL: Final = {
+    (STABLE, "offer"): LOCAL_OFFER,
+    (LOCAL_OFFER, "offer"): LOCAL_OFFER,
+    (REMOTE_OFFER, "pranswer"): LOCAL_PRANSWER,
+    (REMOTE_OFFER, "answer"): STABLE,
+    (LOCAL_PRANSWER, "pranswer"): LOCAL_PRANSWER,
+    (LOCAL_PRANSWER, "answer"): STABLE,
+    (LOCAL_OFFER, "rollback"): STABLE,
+    (REMOTE_OFFER, "rollback"): STABLE,
+}
+REMOTE: Final = {
+    (STABLE, "offer"): REMOTE_OFFER,
+    (REMOTE_OFFER, "offer"): REMOTE_OFFER,
+    (LOCAL_OFFER, "pranswer"): REMOTE_PRANSWER,
+    (LOCAL_OFFER, "answer"): STABLE,
+    (REMOTE_PRANSWER, "pranswer"): REMOTE_PRANSWER,
+    (REMOTE_PRANSWER, "answer"): STABLE,
+    (LOCAL_OFFER, "rollback"): STABLE,
+    (REMOTE_OFFER, "rollback"): STABLE,
+}
+DATA: Final = "application"
+
+
+class Refused(Exception):
+    """A call that must be refused, by the name of W3C's error."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def halves(direction: str) -> tuple[bool, bool]:
+    """Whether it sends, and whether it receives."""
+    return direction in {"sendrecv", "sendonly"}, direction in {"sendrecv", "recvonly"}
+
+
+def whole(sends: bool, receives: bool) -> str:
+    """The direction with those halves."""
+    return {
+        (True, True): "sendrecv",
+        (True, False): "sendonly",
+        (False, True): "recvonly",
+        (False, False): "inactive",
+    }[sends, receives]
+
+
+def mirrored(direction: str) -> str:
+    """As the other side sees it."""
+    sends, receives = halves(direction)
+    return whole(receives, sends)
+
+
+def intersected(one: str, other: str) -> str:
+    """What both allow."""
+    (a, b), (c, d) = halves(one), halves(other)
+    return whole(a and c, b and d)
+
+
+@define(eq=False)
+class Transceiver:
+    """RTCRtpTransceiver's slots."""
+
+    kind: str
+    direction: str
+    by_peer: bool = False
+    """Made by a remote offer since the last stable state."""
+    mid: str | None = None
+    index: int | None = None
+    current: str | None = None
+    stopping: bool = False
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """As ``stop the RTCRtpTransceiver`` has it."""
+        self.stopping = self.stopped = True
+
+    @property
+    def visible(self) -> tuple[str, str | None, str, str | None]:
+        """kind, mid, direction and currentDirection, as the attributes show them."""
+        direction = "stopped" if self.stopping else self.direction
+        return self.kind, self.mid, direction, "stopped" if self.stopped else self.current
+
+
+@frozen
+class Line:
+    """One m= section. *mid* is None until the text has been looked at."""
+
+    kind: str
+    mid: str | None
+    direction: str = "sendrecv"
+    rejected: bool = False
+
+
+@frozen(eq=False)
+class Text:
+    """What createOffer or createAnswer made."""
+
+    kind: str
+    ice: int
+    lines: tuple[Line, ...]
+    owners: tuple[Transceiver | None, ...]
+    """Its maker's, for each section; None: the data section's, or nobody's."""
+
+
+@define(eq=False)
+class Held:
+    """A description in one of the four slots, with the candidates that it gained."""
+
+    type: str
+    text: Text
+    candidates: list[str] = field(factory=list)
+
+
+@define(eq=False)
+class Generation:
+    """What one side's credentials have brought: ports of candidates, and whether that is all."""
+
+    ports: list[int] = field(factory=list)
+    ended: bool = False
