@@ -7,7 +7,8 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.jsep import Description, DescriptionType, JsepError
-from tests.sdp.test_fuzz import mutated
+from tests.corpus import OFFERS, load
+from tests.fuzz.mutator import Mutator
 
 from .sides import OFFER, PRANSWER, ROLLBACK, Side, candidate, credentials, line
 
@@ -141,13 +142,14 @@ class RandomTests(SynchronousTestCase):
 
     def test_mutated_descriptions_raise_only_errors_of_ours(self) -> None:
         draw = random.Random(SEED)
-        good = Side(1).offer()
+        good = [Side(1).offer().sdp, *map(load, OFFERS)]
+        mutator = Mutator(draw, good)
         for turn in range(600):
             side = Side(2)
             side.offer()
             before = snapshot(side)
             try:
-                side.jsep.set_remote(Description(OFFER, mutated(draw, good.sdp)))
+                side.jsep.set_remote(Description(OFFER, mutator.changed(draw.choice(good))))
                 side.jsep.set_local()
             except JsepError:
                 self.assertEqual(snapshot(side), before, f"seed {SEED} turn {turn}")
@@ -155,7 +157,7 @@ class RandomTests(SynchronousTestCase):
                 self.fail(f"seed {SEED} turn {turn}: {error!r}")
             kind = draw.choice(list(DescriptionType))
             try:
-                side.jsep.set_remote(Description(kind, mutated(draw, good.sdp)))
+                side.jsep.set_remote(Description(kind, mutator.changed(draw.choice(good))))
             except JsepError:
                 pass
             except Exception as error:

@@ -65,6 +65,12 @@ class GrammarTests(SynchronousTestCase):
         self.refused(f"{HOST} raddr 192.0.2.9")
         self.refused(RELAY.replace("rport", "rporz"))
 
+    def test_related_addresses_stand_right_after_the_type_and_nowhere_else(self) -> None:
+        """Written anew without what stood between, a host candidate would have one."""
+        self.refused(f"{HOST} ufrag abcd raddr 192.0.2.9 rport 9")
+        self.refused(f"{RELAY} raddr 192.0.2.9 rport 9")
+        self.refused(f"{HOST} generation 0 rport 9")
+
     def test_shapes_that_are_no_candidate(self) -> None:
         for bad in (
             "",

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.sdp import MAX_CANDIDATES, MAX_LINES, MAX_SECTIONS, SdpError, SessionDescription
+from refreeze.sdp import (
+    MAX_BYTES,
+    MAX_CANDIDATES,
+    MAX_LINES,
+    MAX_SECTIONS,
+    SdpError,
+    SessionDescription,
+)
+from tests.fuzz.traced import Traced
 
 from .samples import REAL, real, small, text
 
@@ -116,10 +124,36 @@ class RefusedTests(SynchronousTestCase):
         self.refused(text(lines[0], lines[2]), 2, "o=")
         self.refused(text(lines[0], "o=- x 1 IN IP4 0.0.0.0", "s=-"), 2, "o=USER ID")
         self.refused(text(*lines[:2], "t=0 0"), 3, "s=")
+        self.refused(text(*lines[:3]), 4, "t=")
+        self.refused(text(*lines[:3], *lines[5:7], lines[3]), 4, "t=")
 
     def test_lines_that_are_none(self) -> None:
         for bad in ("", "a", "=x", "A=b", "ab=c", "a=x\0y", "a=x\ry", "\u00df=x"):
             self.refused(small(bad), 12, "TYPE=VALUE")
+
+    def test_a_bare_cr_is_no_end_of_a_line_not_even_of_the_last(self) -> None:
+        self.refused(small().replace("\r\n", "\r"), 1, "TYPE=VALUE")
+        self.refused(small() + "a=x\r", 12, "TYPE=VALUE")
+        self.refused(small() + "a=x\r\r\n", 12, "TYPE=VALUE")
+        self.refused(small() + "\r\n", 12, "TYPE=VALUE")
+
+    def test_text_that_is_none_is_told_from_values_that_cannot_be(self) -> None:
+        """webrtc-pc 4.4.1.5: sdp-syntax-error, or InvalidAccessError."""
+        for bad in ("", "v=0", small("a"), small("m=audio"), small("m=audio 65536 RTP/AVP 0")):
+            self.assertTrue(self.assertRaises(SdpError, parse, bad).syntax, bad)
+        for bad in (small(without="a=ice-pwd"), small("a=setup:x"), small("a=candidate:x")):
+            self.assertFalse(self.assertRaises(SdpError, parse, bad).syntax, bad)
+
+    def test_what_has_one_value_at_a_level_has_no_two(self) -> None:
+        """The same again says nothing else."""
+        for good, bad in (
+            ("a=ice-ufrag:8hhY", "a=ice-ufrag:8hhZ"),
+            ("a=ice-pwd:asd88fgpdd777uzjYhagZg", "a=ice-pwd:bsd88fgpdd777uzjYhagZg"),
+            ("a=mid:0", "a=mid:1"),
+        ):
+            self.assertEqual(len(parse(small(good)).media), 1)
+            self.refused(small(bad), 12, f"one {bad.partition(':')[0]} at a level")
+        self.refused(small("a=setup:active", "a=setup:passive"), 13, "one a=setup")
 
     def test_media_lines(self) -> None:
         for bad in ("m=audio", "m=audio x RTP/AVP 0", "m=audio 9 RTP/AVP", "m=audio \u0663 a b"):
@@ -186,7 +220,7 @@ class RefusedTests(SynchronousTestCase):
         self.assertEqual(len(parse(small(named, HOST)).media[0].candidates), 1)
 
     def test_text_that_no_envelope_could_carry(self) -> None:
-        self.refused(small("a=x:\ud800"), None, "UTF-8")
+        self.refused(small("a=x:\ud800"), 12, "UTF-8")
 
 
 class BoundsTests(SynchronousTestCase):
@@ -198,6 +232,26 @@ class BoundsTests(SynchronousTestCase):
         parse(small(*["a=x"] * (MAX_LINES - 11)))
         self.assertRaises(SdpError, parse, small(*["a=x"] * (MAX_LINES - 10)))
         self.assertRaises(SdpError, parse, small(*["m=audio 9 RTP/AVP 0"] * MAX_SECTIONS))
+
+    def test_what_is_taken_is_not_too_long_when_it_is_written(self) -> None:
+        """LF becomes CRLF."""
+        unix = small().replace("\r\n", "\n")
+        room = MAX_BYTES - len(small()) - len("a=x:\r\n")
+        full = parse(unix + "a=x:" + "y" * room)
+        self.assertEqual(len(full.format()), MAX_BYTES)
+        parse(full.format())
+        error = self.assertRaises(SdpError, parse, unix + "a=x:" + "y" * (room + 1))
+        self.assertEqual(error.line, 12)
+
+    def test_a_group_of_very_many_mids_that_are_none_costs_little(self) -> None:
+        """A look at each section for each mid would be some hundred thousand of them."""
+        many = " ".join(f"{n:x}" for n in range(12000))
+        sections = [line for n in range(30) for line in ("m=audio 9 RTP/AVP 0", f"a=mid:x{n}")]
+        description = parse(small(*sections).replace("BUNDLE 0", f"BUNDLE {many}"))
+        traced = Traced(("refreeze/sdp/",))
+        traced.call(lambda _: description.tagged, "")
+        self.assertLess(traced.executed, 20_000)
+        self.assertIs(description.tagged, description.media[0])
 
     def test_bytes_are_counted_not_characters(self) -> None:
         self.assertRaises(SdpError, parse, small(*["a=x:" + "\u20ac" * 1000] * 22))

@@ -17,6 +17,7 @@ _FOUNDATION: Final = re.compile(r"[A-Za-z0-9+/]{1,32}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9.!#$&'*+_`{|}~^-]{1,32}")
 _HOST: Final = re.compile(r"[0-9A-Za-z_.:%-]{1,255}")
 _KINDS: Final = frozenset(CandidateType)
+_RELATED: Final = frozenset({"raddr", "rport"})
 
 
 def parse_candidate(line: str) -> Candidate:
@@ -92,6 +93,8 @@ def _take_related(kind: str, extensions: list[tuple[str, str]]) -> tuple[str, in
         del extensions[:2]
     if kind in _KINDS and (found is None) != (kind == CandidateType.HOST):
         raise SdpError("raddr and rport with every type but host")
+    if not _RELATED.isdisjoint(name for name, _ in extensions):
+        raise SdpError("raddr and rport once, right after the type")
     return found
 
 

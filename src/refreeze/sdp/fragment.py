@@ -25,8 +25,8 @@ from refreeze.sdp.session import (
 )
 
 MEDIA_TYPE: Final = "application/trickle-ice-sdpfrag"
-_HEAD: Final = f"v=0{ENDING}o=- 0 0 IN IP4 0.0.0.0{ENDING}s=-{ENDING}"
-_ADDED: Final = 3
+_HEAD: Final = f"v=0{ENDING}o=- 0 0 IN IP4 0.0.0.0{ENDING}s=-{ENDING}t=0 0{ENDING}"
+_ADDED: Final = 4
 """Lines that make a description of a fragment."""
 
 

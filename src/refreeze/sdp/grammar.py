@@ -109,3 +109,6 @@ CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
     "mid": _of(_TOKEN, "a mid that is a token"),
 }
 """What is checked wherever it stands; candidates are checked within their section."""
+
+ONCE: Final = ("ice-ufrag", "ice-pwd", "ice-options", "ice-pacing", "setup", "tls-id", "mid")
+"""What has one value at a level: of two that differ, each reader might believe another one."""

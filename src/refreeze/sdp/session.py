@@ -87,7 +87,7 @@ class Level:
         return places
 
     def check(self) -> None:
-        """SdpError for a malformed value of what :data:`grammar.CHECKS` knows."""
+        """SdpError for a malformed value of what :data:`grammar.CHECKS` knows, or for two."""
         for offset, line in enumerate(self.lines):
             check = grammar.CHECKS.get(attribute_name(line))
             if check is None:
@@ -96,6 +96,11 @@ class Level:
                 check(line.partition(":")[2])
             except SdpError as error:
                 raise error.at(self.number + offset) from None
+        for name in grammar.ONCE:
+            values = self.attributes(name)
+            for number, value in values[1:]:
+                if value != values[0][1]:
+                    raise SdpError(f"one a={name} at a level", number)
 
 
 @define(eq=False)
@@ -247,6 +252,8 @@ class SessionDescription:
             grammar.origin(head[1][2:])
         except SdpError as error:
             raise SdpError(error.expected, 2, syntax=True) from None
+        if not any(line.startswith("t=") for line in head):
+            raise SdpError("t=", len(head) + 1, syntax=True)
         self.session.check()
         for media in self.media:
             media.check()
@@ -314,8 +321,10 @@ class SessionDescription:
 
     def in_bundle_order(self) -> Iterable[MediaSection]:
         """Bundled sections as BUNDLE names them, then all others in their order."""
-        bundled = [media for mid in self.bundle if (media := self.by_mid(mid)) is not None]
-        return [*bundled, *(media for media in self.media if media not in bundled)]
+        # A group may name very many mids that are none: each costs one look.
+        places = {mid: place for place, mid in enumerate(self.bundle)}
+        last = len(places)
+        return sorted(self.media, key=lambda media: places.get(media.mid or "", last))
 
     @property
     def tagged(self) -> MediaSection | None:
@@ -324,17 +333,24 @@ class SessionDescription:
 
 
 def _split(text: str) -> list[str]:
-    """Lines without their ends, which are CRLF or LF."""
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise SdpError("text that can be UTF-8", syntax=True) from None
-    if size > MAX_BYTES:
+    """Lines without their ends, which are CRLF or LF; all within what may be written again."""
+    if len(text) > MAX_BYTES:
         raise SdpError(f"at most {MAX_BYTES} bytes", syntax=True)
-    lines = text.removesuffix("\n").split("\n")
+    *ended, rest = text.split("\n")
+    lines = [line.removesuffix("\r") for line in ended]
+    if rest or not lines:
+        lines.append(rest)
     if len(lines) > MAX_LINES:
-        raise SdpError(f"at most {MAX_LINES} lines", syntax=True)
-    return [line.removesuffix("\r") for line in lines]
+        raise SdpError(f"at most {MAX_LINES} lines", MAX_LINES + 1, syntax=True)
+    size = 0
+    for number, line in enumerate(lines, 1):
+        try:
+            size += len(line.encode()) + len(ENDING)
+        except UnicodeEncodeError:
+            raise SdpError("text that can be UTF-8", number, syntax=True) from None
+        if size > MAX_BYTES:
+            raise SdpError(f"at most {MAX_BYTES} bytes", number, syntax=True)
+    return lines
 
 
 def _media(line: str, number: int, session: Level) -> MediaSection:
