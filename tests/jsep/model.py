@@ -329,7 +329,7 @@ class Peer:
         self.pending_remote = Held("offer", text)
         for each in [*self.transceivers]:
             line = self._section(self.pending_remote, each)
-            gone = line is None or line.mid != each.mid
+            gone = line is None or (line.kind, line.mid) != (each.kind, each.mid)
             if each.by_peer and each.index is not None and gone:
                 self._unmake(each)
         for index, line in enumerate(text.lines):
@@ -344,12 +344,28 @@ class Peer:
 
     def _check_offer(self, text: Text) -> None:
         """Sections in force stay where they are (RFC 3264 section 8, RFC 9429 5.2.2)."""
-        before = self.current_remote.text.lines if self.current_remote is not None else ()
+        current = self.current_remote.text.lines if self.current_remote is not None else ()
+        in_force = [
+            index == self.stable_data or self._stable_at(index) is not None
+            for index in range(len(current))
+        ]
+        self._check_places(text, current, in_force)
+        if self.pending_remote is not None:
+            # An offer after an offer is looked at as if the first had been answered.
+            pending = self.pending_remote.text.lines
+            owners = [self._at(index) for index in range(len(pending))]
+            living = [
+                index == self.data or (each is not None and not each.stopped)
+                for index, each in enumerate(owners)
+            ]
+            self._check_places(text, pending, living)
+
+    @staticmethod
+    def _check_places(text: Text, before: Sequence[Line], living: Sequence[bool]) -> None:
         if len(text.lines) < len(before):
             raise Refused("InvalidAccessError")
-        for index, (old, new) in enumerate(zip(before, text.lines, strict=False)):
-            living = index == self.stable_data or self._stable_at(index) is not None
-            if living and (old.kind, old.mid) != (new.kind, new.mid):
+        for old, new, lives in zip(before, text.lines, living, strict=False):
+            if lives and (old.kind, old.mid) != (new.kind, new.mid):
                 raise Refused("InvalidAccessError")
 
     def _stable_at(self, index: int) -> Transceiver | None:

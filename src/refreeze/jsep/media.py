@@ -98,10 +98,14 @@ class Part:
 
 @frozen
 class Place:
-    """One section of an offer: whose it is (None: nobody's, it stays rejected) and its mid."""
+    """One section of an offer: whose it is and its mid.
+
+    Without a part it is nobody's, and *section*, which it was, stays rejected.
+    """
 
     part: Part | None
     mid: str | None
+    section: MediaSection | None = None
 
 
 @define(eq=False, repr=False)
@@ -135,6 +139,11 @@ class Media:
         """Whose section that is."""
         return next((part for part in self.parts if part.index == index), None)
 
+    def is_stopped(self, index: int) -> bool:
+        """Whether that section is a stopped transceiver's."""
+        part = self.at(index)
+        return part is not None and part.stopped
+
     def stable_at(self, index: int) -> Part | None:
         """Whose it was in the last stable state."""
         bound = self._stable.items()
@@ -167,7 +176,7 @@ class Media:
         known = list(descriptions)
         taken = [part.index + 1 for part in self.parts if part.index is not None]
         count = max([len(each.media) for each in known] + taken, default=0)
-        places = [Place(self.at(i), self._mid_at(i, known)) for i in range(count)]
+        places = [self._place_at(i, known) for i in range(count)]
         mids = {each.mid for description in known for each in description.media}
         for part in sorted(self.parts, key=lambda part: not part.is_media):
             if part.index is not None or part.stopping:
@@ -179,12 +188,12 @@ class Media:
             places[index : index + 1] = [Place(part, mid)]
         return places
 
-    def _mid_at(self, index: int, known: Sequence[SessionDescription]) -> str | None:
+    def _place_at(self, index: int, known: Sequence[SessionDescription]) -> Place:
         part = self.at(index)
         if part is not None:
-            return part.mid
-        there = (each.media[index] for each in known if index < len(each.media))
-        return next((section.mid for section in there), None)
+            return Place(part, part.mid)
+        section = next(each.media[index] for each in known if index < len(each.media))
+        return Place(None, section.mid, section)
 
     def bind(self, places: Sequence[Place]) -> None:
         """An offer of ours was applied."""

@@ -180,7 +180,10 @@ class Negotiator(DescriptionMaker):
         parsed = _parse(description.sdp)
         if kind is _OFFER:
             if self._current_remote is not None:
-                check_offer(parsed, self._current_remote.parsed, self.media)
+                check_offer(parsed, self._current_remote.parsed, self.media.stable_at)
+            if self._pending_remote is not None:
+                # As if it had been answered (webrtc-pc 4.4.1.5).
+                check_offer(parsed, self._pending_remote.parsed, self.media.at)
             glare = self.signaling_state is SignalingState.HAVE_LOCAL_OFFER
             taken = take(parsed, self.media, glare=glare)
             effects = self._remote_offer(self._read_offer(parsed, taken), taken)
@@ -371,7 +374,7 @@ class Negotiator(DescriptionMaker):
         self._check_open()
         applied = [a for a in (self._pending_remote, self._current_remote) if a is not None]
         return self._remote.signaled(
-            candidate, sdp_mid, sdp_mline_index, username_fragment, applied
+            candidate, sdp_mid, sdp_mline_index, username_fragment, applied, self.media.is_stopped
         )
 
     def local_candidate(self, candidate: Candidate) -> None:

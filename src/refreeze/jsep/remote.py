@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
@@ -11,7 +11,7 @@ from refreeze.jsep.descriptions import Applied
 from refreeze.jsep.effects import AddRemoteCandidate, Effect, EndOfRemoteCandidates
 from refreeze.jsep.errors import InvalidStateError, OperationError
 from refreeze.jsep.trickle import END, EarlyCandidates
-from refreeze.sdp import MediaSection, SdpError, UnsupportedCandidate, parse_candidate
+from refreeze.sdp import SdpError, UnsupportedCandidate, parse_candidate
 
 
 @define(eq=False, repr=False)
@@ -53,15 +53,23 @@ class RemoteCandidates:
         index: int | None,
         ufrag: str | None,
         applied: Sequence[Applied],
+        stopped: Callable[[int], bool],
     ) -> list[Effect]:
-        """addIceCandidate (rule 55); *applied* are the remote descriptions, the latest first."""
+        """addIceCandidate (rule 55); *applied* are the remote descriptions, the latest first.
+
+        *stopped* knows of each section whether its transceiver is.
+        """
+        if not applied and not self.hold_early:
+            raise InvalidStateError("there is no remote description")
+        index = _place(applied[0], mid, index) if applied else None
+        if index is not None:
+            section = applied[0].parsed.media[index]
+            if stopped(index) or not any(section is media for media in applied[0].taken):
+                return []  # of a section that was rejected (rule 55d)
         candidate, usable = _parse(line)
         ufrag = ufrag or (candidate.ufrag if candidate is not None else None)
-        if not applied and (ufrag is None or not self.hold_early):
+        if not applied and ufrag is None:
             raise InvalidStateError("there is no remote description")
-        section = _section(applied[0], mid, index) if applied else None
-        if section is not None and not any(section is media for media in applied[0].taken):
-            return []  # of a section that we rejected (rule 55d)
         owners = self._owners(ufrag, applied)
         if owners:
             return self._take(owners, line, candidate) if usable else []
@@ -113,19 +121,17 @@ def _parse(line: str) -> tuple[Candidate | None, bool]:
         raise OperationError(str(error)) from None
 
 
-def _section(latest: Applied, mid: str | None, index: int | None) -> MediaSection | None:
-    """The section meant; the index counts only without a mid (rule 55c)."""
+def _place(latest: Applied, mid: str | None, index: int | None) -> int | None:
+    """Of the section meant; *index* counts only without a mid (rule 55c)."""
     media = latest.parsed.media
     if mid is not None:
         found = latest.parsed.by_mid(mid)
         if found is None:
             raise OperationError("no section has that sdpMid")
-        return found
-    if index is None:
-        return None
-    if not 0 <= index < len(media):
+        return next(place for place, each in enumerate(media) if each is found)
+    if index is not None and not 0 <= index < len(media):
         raise OperationError("no section has that sdpMLineIndex")
-    return media[index]
+    return index
 
 
 def _elsewhere(ufrag: str, applied: Sequence[Applied]) -> bool:

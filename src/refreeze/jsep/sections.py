@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
 from refreeze.ice.credentials import Credentials
@@ -67,15 +69,21 @@ def transport_credentials(
     return next((m.credentials for m in bundled if m is not None and m.credentials), None)
 
 
-def check_offer(offer: SessionDescription, before: SessionDescription, media: Media) -> None:
-    """Sections in force stay where they are (RFC 3264 section 8); *before*: the last of the peer's.
+def check_offer(
+    offer: SessionDescription,
+    before: SessionDescription,
+    owner: Callable[[int], Part | None],
+) -> None:
+    """Living sections of *before*, the peer's last, stay where they are (RFC 3264 section 8).
 
-    Only the place of a rejected one may be another's (RFC 9429 section 5.2.2).
+    Only a place that is nobody's may become another's (RFC 9429 section 5.2.2); *owner* knows.
     """
     if len(offer.media) < len(before.media):
         raise InvalidAccessError("the offer has fewer sections than the one before")
     for index, (old, new) in enumerate(zip(before.media, offer.media, strict=False)):
-        if media.stable_at(index) is not None and (old.kind, old.mid) != (new.kind, new.mid):
+        part = owner(index)
+        living = part is not None and not part.stopped
+        if living and (old.kind, old.mid) != (new.kind, new.mid):
             raise InvalidAccessError(
                 f"line {new.number}: another section is in its place", new.number
             )

@@ -115,8 +115,8 @@ def _offered(
     """*ice* None: the section has none of its own, and needs the bundle."""
     part = place.part
     if part is None:
-        assert there is not None, "places are of sections that there were"
-        return _rejected(there)
+        assert place.section is not None, "what is nobody's was a section"
+        return _rejected(place.section)
     if part.stopping:
         return _dead(part.spec.media, place.mid)
     same = _same(there, part.kind, place.mid)
