@@ -17,11 +17,14 @@ from refreeze.sdp import (
     parse_candidate,
 )
 from refreeze.sdp.candidates import MAX_CANDIDATE_LINE
+from refreeze.sdp.fragment import Fragment, fragment_of
 from tests.corpus import NAMES, load
 from tests.fuzz.engine import Target
 
 _HIDDEN: Final = len("0.0.0.0")
 """A related address that is a name is written as this, which may be longer."""
+_HEAD: Final = 100
+"""Bytes, and lines too, that a description has more than a fragment."""
 _ENTRIES: Final = (
     *("a=ice-lite", "a=ice-pacing:50", "a=ice-mismatch", "a=end-of-candidates", "a=bundle-only"),
     *("a=remote-candidates:1 192.0.2.1 9", "a=ice-options:trickle ice2", "a=setup:actpass"),
@@ -105,6 +108,30 @@ def candidate(text: str) -> str:
     return f"{parsed.type} {parsed.transport in {'udp', 'tcp'}} {parsed.related is None}"
 
 
+def fragment(text: str) -> str:
+    """A fragment is refused, or what it says of ICE is written so that it says the same."""
+    try:
+        parsed = Fragment.parse(text)
+    except SdpError as error:
+        return error_said(error, text)
+    assert len(parsed.sections) <= MAX_SECTIONS
+    for section in parsed.sections:
+        assert len(section.candidates) <= MAX_CANDIDATES
+        for line in section.candidates:
+            parse_candidate(line)
+    written = parsed.format()
+    # Credentials of the session are every section's then, which may be more than a text may have.
+    if len(written) <= MAX_BYTES - _HEAD and written.count("\n") <= MAX_LINES - _HEAD:
+        assert Fragment.parse(written) == parsed, "read in another way"
+    return f"{parsed.credentials is not None} {parsed.options is not None} {parsed.lite}"
+
+
+def _fragments() -> list[str]:
+    """Of every description, and with everything that a fragment can say."""
+    found = [fragment_of(SessionDescription.parse(load(name))).format() for name in NAMES]
+    return [*found, "a=ice-lite\na=ice-pacing:20\na=ice-ufrag:abcd\na=ice-pwd:" + "p" * 22 + "\n"]
+
+
 def _lines(of: str) -> list[str]:
     every = {line for name in NAMES for line in load(name).split("\r\n") if line.startswith(of)}
     return sorted(every)[::7]
@@ -127,4 +154,12 @@ CANDIDATE: Final = Target(
     _WORDS,
     MAX_CANDIDATE_LINE,
 )
-TARGETS: Final = {target.name: target for target in (DESCRIPTION, CANDIDATE)}
+FRAGMENT: Final = Target(
+    "fragment",
+    fragment,
+    _fragments(),
+    ("refreeze/sdp/fragment", "refreeze/sdp/session", "refreeze/sdp/grammar"),
+    lambda length: 15_000 + 12 * length,
+    (*_ENTRIES, *_WORDS),
+)
+TARGETS: Final = {target.name: target for target in (DESCRIPTION, CANDIDATE, FRAGMENT)}

@@ -35,3 +35,7 @@ class DescriptionTests(_TargetTests, SynchronousTestCase):
 
 class CandidateTests(_TargetTests, SynchronousTestCase):
     target = TARGETS["candidate"]
+
+
+class FragmentTests(_TargetTests, SynchronousTestCase):
+    target = TARGETS["fragment"]

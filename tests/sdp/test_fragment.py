@@ -47,6 +47,11 @@ class ParseTests(SynchronousTestCase):
     def test_without_a_section_there_are_still_credentials(self) -> None:
         found = Fragment.parse(f"a=ice-ufrag:abcd\r\na=ice-pwd:{PWD}\r\n")
         self.assertEqual((found.sections, found.credentials), ([], Credentials("abcd", PWD)))
+        self.assertEqual(found.format(), f"a=ice-ufrag:abcd\r\na=ice-pwd:{PWD}\r\n")
+
+    def test_what_is_said_for_the_session_is_written_again(self) -> None:
+        said = "a=ice-lite\r\na=ice-options:ice2\r\na=ice-pacing:20\r\n"
+        self.assertEqual(Fragment.parse(said).format(), said)
 
     def test_candidates_that_are_not_for_us_are_left_out(self) -> None:
         text = TEXT.replace("192.0.2.1", "example.org")

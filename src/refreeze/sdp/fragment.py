@@ -75,7 +75,10 @@ class Fragment:
         )
 
     def format(self) -> str:
-        """The text: options and group first, credentials in the sections that have them."""
+        """The text: options and group first, credentials in the sections that have them.
+
+        Only when there is none of those, they are the session's.
+        """
         return "".join(f"{line}{ENDING}" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -85,13 +88,16 @@ class Fragment:
             yield "a=ice-lite"
         if self.options:
             yield "a=ice-options:" + " ".join(sorted(self.options, reverse=True))
+        if self.pacing is not None:
+            yield f"a=ice-pacing:{self.pacing}"
+        if self.credentials is not None and not any(each.credentials for each in self.sections):
+            yield from _credential_lines(self.credentials)
         for section in self.sections:
             yield f"m={section.media}"
             if section.mid is not None:
                 yield f"a=mid:{section.mid}"
             if section.credentials is not None:
-                yield f"a=ice-ufrag:{section.credentials.ufrag}"
-                yield f"a=ice-pwd:{section.credentials.pwd}"
+                yield from _credential_lines(section.credentials)
             yield from (f"a={candidate}" for candidate in section.candidates)
             if section.ended:
                 yield "a=end-of-candidates"
@@ -131,6 +137,11 @@ def _section(media: MediaSection) -> FragmentSection:
         candidates=usable,
         ended=media.end_of_candidates,
     )
+
+
+def _credential_lines(credentials: Credentials) -> Iterator[str]:
+    yield f"a=ice-ufrag:{credentials.ufrag}"
+    yield f"a=ice-pwd:{credentials.pwd}"
 
 
 def _session_credentials(session: Level) -> Credentials | None:
