@@ -15,7 +15,10 @@ from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 
 PATIENCE = 5
 """Seconds that gathering may take."""
-AUDIO_CAPS = "application/x-rtp,media=audio,encoding-name=OPUS,payload=97,clock-rate=48000"
+AUDIO_CAPS = (
+    "application/x-rtp,media=audio,encoding-name=OPUS,payload=97,clock-rate=48000,"
+    "encoding-params=(string)2"
+)
 VIDEO_CAPS = "application/x-rtp,media=video,encoding-name=VP8,payload=96,clock-rate=90000"
 AUDIO = f'audiotestsrc is-live=1 ! opusenc ! rtpopuspay ! capsfilter caps="{AUDIO_CAPS}"'
 VIDEO = f'videotestsrc is-live=1 ! vp8enc ! rtpvp8pay ! capsfilter caps="{VIDEO_CAPS}"'
