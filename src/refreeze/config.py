@@ -24,6 +24,7 @@ from refreeze.sessions.forward import ForwardSettings, parse_place
 from refreeze.sessions.settings import SessionSettings
 from refreeze.signaling.certificates import CertificateError, CertificateFiles, check_server
 from refreeze.signaling.certificates import load as load_certificates
+from refreeze.signaling.http.settings import HttpSettings
 from refreeze.signaling.settings import HubSettings
 from refreeze.watchdog import PolicySettings, StormSettings
 
@@ -66,6 +67,7 @@ class DaemonSettings:
     faults: bool = False
     ports: tuple[int, int] = (0, 0)
     hub: HubSettings = field(factory=HubSettings)
+    http: HttpSettings = field(factory=HttpSettings)
     control: ControlPlaces = field(factory=ControlPlaces)
     metrics: MetricsSettings = field(factory=MetricsSettings)
     addresses: AddressSettings = field(factory=AddressSettings)
@@ -103,6 +105,10 @@ def load(path: str) -> DaemonSettings:
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
     try:
+        settings.http.access()
+    except ValueError as error:
+        raise ConfigError(f"{path}: http.{error}") from None
+    try:
         files = settings.control_files
         if files is not None:
             check_server(files, load_certificates(files))
@@ -113,7 +119,7 @@ def load(path: str) -> DaemonSettings:
 
 def parse(table: Mapping[str, Any]) -> DaemonSettings:
     """The settings in a parsed file; ConfigError without the file's name."""
-    known = {"name", "state_dir", "faults", "network", "hub", "control", "ice", "watchdog"}
+    known = {"name", "state_dir", "faults", "network", "hub", "http", "control", "ice", "watchdog"}
     _refuse_unknown(table, known | {"storm", "sessions", "metrics", "servers", "gathering"}, "")
     name = typed(table.get("name"), str, "name")
     if not is_name(name):
@@ -137,6 +143,7 @@ def parse(table: Mapping[str, Any]) -> DaemonSettings:
         faults=typed(table.get("faults", False), bool, "faults"),
         ports=ports,
         hub=build(HubSettings, _table(table, "hub"), "hub"),
+        http=build(HttpSettings, _table(table, "http"), "http"),
         control=build(ControlPlaces, _table(table, "control"), "control"),
         metrics=build(MetricsSettings, _table(table, "metrics"), "metrics"),
         addresses=build(AddressSettings, network, "network"),
@@ -168,6 +175,8 @@ def check_session(
         raise ConfigError(f"{where}.peer: must be {_NAME_RULE}")
     if session.signaling == "hub" and settings.hub.connect is None:
         raise ConfigError(f'{where}.signaling: "hub" needs hub.connect')
+    if session.signaling == "http" and settings.http.listen is None:
+        raise ConfigError(f'{where}.signaling: "http" needs http.listen')
     if session.offerer not in (None, settings.name, session.peer):
         raise ConfigError(f"{where}.offerer: must be {settings.name!r} or {session.peer!r}")
     if session.peer == settings.name:

@@ -18,6 +18,8 @@ AT_NEXT_GATHERING = ("servers", "gathering")
 """Sections that are in force from every session's next gathering (rule 14)."""
 
 _ROLES = ("users", "groups", "others", "certificates")
+_CLIENTS = ("tokens", "origins", "page")
+"""Of ``http``."""
 
 
 @frozen(kw_only=True)
@@ -65,6 +67,7 @@ def _fixed(old: DaemonSettings, new: DaemonSettings) -> list[str]:
             for each in fields(type(was))
             if getattr(was, each.name) != getattr(now, each.name)
             and not (part == "control" and each.name in _ROLES)
+            and not (part == "http" and each.name in _CLIENTS)
         ]
     return names
 
@@ -72,6 +75,7 @@ def _fixed(old: DaemonSettings, new: DaemonSettings) -> list[str]:
 def applied(old: DaemonSettings, new: DaemonSettings) -> DaemonSettings:
     """*old* with everything of *new* that is in force at once."""
     roles: dict[str, Any] = {key: getattr(new.control, key) for key in _ROLES}
+    clients: dict[str, Any] = {key: getattr(new.http, key) for key in _CLIENTS}
     return evolve(
         old,
         sessions=new.sessions,
@@ -80,6 +84,7 @@ def applied(old: DaemonSettings, new: DaemonSettings) -> DaemonSettings:
         servers=new.servers,
         gathering=new.gathering,
         control=evolve(old.control, **roles),
+        http=evolve(old.http, **clients),
     )
 
 

@@ -22,6 +22,7 @@ from refreeze.net.port import Port
 from refreeze.peer import PeerEnvironment
 from refreeze.reloading import Changes, applied, compare, with_setting
 from refreeze.service.entrance import Entrance
+from refreeze.service.frontage import Frontage
 from refreeze.service.ground import Ground
 from refreeze.service.meeting import Meeting
 from refreeze.service.process import Process
@@ -36,6 +37,7 @@ from refreeze.sessions.supervisor import Supervisor
 from refreeze.sessions.ways import Ways
 from refreeze.signaling import Signaling
 from refreeze.signaling.control_carrier import ControlSignaling
+from refreeze.signaling.http.carrier import HttpSignaling
 from refreeze.watchdog import Policy, Storm
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -58,6 +60,7 @@ class Daemon(Service):
     certificate: KeptCertificate = field(init=False)
     control_signaling: ControlSignaling = field(init=False)
     _entrance: Entrance | None = field(default=None, init=False)
+    _frontage: Frontage | None = field(default=None, init=False)
     _metrics: Any = field(default=None, init=False)
     store: Store = field(init=False)
     _running: dict[str, SessionSettings] = field(factory=dict, init=False)
@@ -80,6 +83,13 @@ class Daemon(Service):
             name=settings.name,
             clock=process.reactor,
             emit=lambda session, line: self.emit("signal", {"id": session, "envelope": line}),
+        )
+        self.http_signaling = HttpSignaling(
+            name=settings.name,
+            clock=process.reactor,
+            wall=process.wall,
+            random=process.random,
+            offers=self._offers,
         )
         self.supervisor = Supervisor(
             scheduler=process.scheduler,
@@ -146,6 +156,14 @@ class Daemon(Service):
             self._entrance.startService()
             if self.store.problem:
                 self._state_lost(self.store.problem)  # again, for those who read events
+        if self.settings.http.listen is not None:
+            self._frontage = Frontage(
+                process=self.process,
+                settings=self.settings.http,
+                signaling=self.http_signaling,
+                draining=lambda: self.supervisor.draining,
+            )
+            self._frontage.startService()
         self.certificate.startService()  # it may have news for those who read events
         if self.settings.metrics.listen is not None:
             host, port = parse_place(self.settings.metrics.listen, "metrics.listen")
@@ -162,6 +180,8 @@ class Daemon(Service):
         stopping: list[Any] = [self.ground.stop()]
         if self._entrance is not None:
             stopping.append(self._entrance.stopService())
+        if self._frontage is not None:
+            stopping.append(self._frontage.stopService())
         if self._metrics is not None:
             stopping.append(self._metrics.stopListening())
         stopping.append(self.meeting.stopService())
@@ -215,7 +235,7 @@ class Daemon(Service):
         """Compose one session; ValueError when its signaling is not there."""
         process, me = self.process, self.settings.name
         signaling = self._signaling(settings.signaling)
-        offerer = settings.offerer or min(me, settings.peer)
+        offerer = self._offerer(settings)
         ice = evolve(self.settings.ice, liveness=PROFILES[settings.liveness])
         forward = Forward(
             settings=settings.forward,
@@ -270,9 +290,23 @@ class Daemon(Service):
     def _signaling(self, carrier: str) -> Signaling:
         if carrier == "control":
             return self.control_signaling
+        if carrier == "http":
+            if self._frontage is None and self.settings.http.listen is None:
+                raise ValueError('signaling: "http" needs http.listen')
+            return self.http_signaling
         if self.meeting.link is None:
             raise ValueError('signaling: "hub" needs the hub to be named')
         return self.meeting.link
+
+    def _offerer(self, settings: SessionSettings) -> str:
+        """A browser has no watchdog: on HTTP it is ours that offers, unless the file says so."""
+        me = self.settings.name
+        usual = me if settings.signaling == "http" else min(me, settings.peer)
+        return settings.offerer or usual
+
+    def _offers(self, session: str) -> bool:
+        found = self.supervisor.sessions.get(session)
+        return found is None or found.identity.offerer
 
     def _open_session(self, name: str, options: dict[str, str]) -> Session:
         """A session from words such as a section of the file has."""
@@ -327,6 +361,8 @@ class Daemon(Service):
             "changed": len(changes.forwards),
             "remade": len(changes.remade),
         }
+        if self._frontage is not None:
+            self._frontage.reconfigure(self.settings.http)
         renewed = self.meeting.look_for_certificates()
         if self._entrance is not None:
             renewed |= self._entrance.look_for_certificates()
@@ -414,6 +450,8 @@ class Daemon(Service):
         more["dtls_certificate_days"] = round(self.certificate.days_left, 1)
         if self._entrance is not None:
             more |= self._entrance.status()
+        if self._frontage is not None:
+            more |= self._frontage.status()
         return more | self.meeting.status()
 
     def _end(self) -> None:

@@ -7,7 +7,7 @@ from attrs import field, frozen
 from refreeze.sessions.forward import ForwardSettings
 
 PROTECTIONS = ("dtls", "none")
-CARRIERS = ("hub", "control")
+CARRIERS = ("hub", "control", "http")
 
 
 @frozen(kw_only=True)
@@ -19,7 +19,7 @@ class SessionSettings:
     """``none``: payload that protects itself crosses the network as it is."""
     signaling: str = "hub"
     offerer: str | None = None
-    """The daemon whose watchdog offers; default: the smaller name of the two."""
+    """The daemon whose watchdog offers; default: the smaller name of the two, on HTTP ours."""
     liveness: str = "default"
     forward: ForwardSettings = field(factory=ForwardSettings)
 

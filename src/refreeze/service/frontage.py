@@ -1,0 +1,122 @@
+"""Where browsers come in: the listener for sessions on HTTP, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any, Final
+
+from attrs import define, field
+from OpenSSL import crypto
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from refreeze.net.files import read_regular
+from refreeze.service.process import Process
+from refreeze.signaling.http.carrier import HttpSignaling
+from refreeze.signaling.http.resources import Doorway
+from refreeze.signaling.http.settings import HttpSettings
+from refreeze.signaling.http.wire import BoundedSite
+from refreeze.signaling.places import UnixPlace, server_endpoint
+
+_PAGE: Final = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/refreeze.js": ("refreeze.js", "text/javascript; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+_MAX_PEM: Final = 256 * 1024
+
+
+def page_files() -> Mapping[str, tuple[str, bytes]]:
+    """The page and its module, by path: type and content."""
+    directory = files("refreeze.signaling.http") / "page"
+    return {
+        path: (kind, (directory / name).read_bytes())
+        for path, (name, kind) in _PAGE.items()
+        if (directory / name).is_file()
+    }
+
+
+@define(eq=False, repr=False, kw_only=True, slots=False)
+class Frontage(Service):
+    """I listen while I run; what cannot listen, or cannot be read, is raised."""
+
+    process: Process
+    settings: HttpSettings
+    signaling: HttpSignaling
+    draining: Callable[[], bool]
+    site: BoundedSite = field(init=False)
+    _doorway: Doorway = field(init=False)
+    _port: Any = field(default=None, init=False)
+
+    def startService(self) -> None:
+        """See IService."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        place = self.settings.place
+        assert place is not None, "made only for a place"
+        self._doorway = Doorway(
+            signaling=self.signaling,
+            clock=self.process.reactor,
+            access=self.settings.access(),
+            unix=isinstance(place, UnixPlace),
+            page=page_files() if self.settings.page else {},
+            draining=self.draining,
+        )
+        self.site = BoundedSite(self._doorway, self.process.reactor)
+        listening = server_endpoint(self.process.reactor, place).listen(self._factory())
+        problems: list[Any] = []
+        listening.addCallbacks(self._listens, problems.append)
+        if problems:
+            problems[0].raiseException()
+
+    def stopService(self) -> Deferred[Any] | None:
+        """Nobody new, and whoever is there is gone."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        self.site.close()
+        stopping: Deferred[Any] | None = None
+        if self._port is not None:
+            stopping = self._port.stopListening()
+        return stopping
+
+    def reconfigure(self, settings: HttpSettings) -> None:
+        """Tokens, origins and the page can change while it runs; ValueError for bad tokens."""
+        access = settings.access()
+        self.settings = settings
+        self._doorway.access = access
+        self._doorway.page = page_files() if settings.page else {}
+
+    def status(self) -> dict[str, Any]:
+        """What `status` shows of it."""
+        clients = sum(each.life is not None for each in self.signaling.carriers.values())
+        return {"http_connections": self.site.connections, "http_clients": clients}
+
+    def _listens(self, port: Any) -> None:
+        self._port = port
+
+    def _factory(self) -> Any:
+        certificate, key = self.settings.certificate, self.settings.key
+        if certificate is None or key is None:
+            return self.site
+        options = _tls(certificate, key)
+        return TLSMemoryBIOFactory(options, False, self.site, clock=self.process.reactor)
+
+
+def _tls(certificate: str, key: str) -> CertificateOptions:
+    """Of PEM files, the certificate's with the rest of its chain; ValueError names the file."""
+    try:
+        chain = [
+            crypto.load_certificate(crypto.FILETYPE_PEM, b"-----BEGIN CERTIFICATE" + part)
+            for part in read_regular(certificate, _MAX_PEM).split(b"-----BEGIN CERTIFICATE")[1:]
+        ]
+    except (OSError, crypto.Error):
+        raise ValueError(f"http.certificate: {certificate}: cannot be read as PEM") from None
+    if not chain:
+        raise ValueError(f"http.certificate: {certificate}: there is none in it")
+    try:
+        private = crypto.load_privatekey(crypto.FILETYPE_PEM, read_regular(key, _MAX_PEM))
+    except (OSError, crypto.Error):
+        raise ValueError(f"http.key: {key}: cannot be read as PEM") from None
+    return CertificateOptions(privateKey=private, certificate=chain[0], extraCertChain=chain[1:])

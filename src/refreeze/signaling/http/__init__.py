@@ -1,0 +1,1 @@
+"""``signaling = "http"``: sessions as resources in the manner of RFC 9725, for browsers."""

@@ -1,0 +1,176 @@
+"""HTTP/1.1 as it is let in: bounded in bytes, in seconds and in connections.
+
+Twisted collects a request before it shows it to a resource; here it is measured while it comes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final, cast
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from refreeze.signaling.http.problems import MEDIA_TYPE, Problem, busy
+
+MAX_BODY: Final = 64 * 1024
+MAX_SECONDS: Final = 10.0
+"""For a whole request to come, however it drips."""
+MAX_CONNECTIONS: Final = 200
+_DONE: Final = Failure(ConnectionDone())  # type: ignore[no-untyped-call]  # Twisted's
+
+
+def whole_response(problem: Problem) -> bytes:
+    """For a connection that is closed with it."""
+    body = problem.body()
+    head = [
+        f"HTTP/1.1 {problem.status} .",
+        f"Content-Type: {MEDIA_TYPE}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in problem.headers.items()),
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+class BoundedRequest(Request):
+    """One that ends when its body is too long."""
+
+    refused = False
+    _size = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """The header says how long it will be; None: nobody knows."""
+        super().gotLength(min(length or 0, MAX_BODY))  # type: ignore[no-untyped-call]  # Twisted's
+        if length is not None and length > MAX_BODY:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._size += len(data)
+        if self._size > MAX_BODY:
+            self._refuse()
+        elif not self.refused:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def process(self) -> None:
+        """The request is whole."""
+        if not self.refused:
+            super().process()  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _refuse(self) -> None:
+        if not self.refused:
+            self.refused = True
+            channel = cast("BoundedChannel", self.channel)
+            channel.refuse(Problem(413, f"at most {MAX_BODY} bytes"))
+
+
+class BoundedChannel(HTTPChannel):
+    """One connection; a request that takes too long to come is the last one on it."""
+
+    factory: BoundedSite
+    _deadline: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """The clock runs for the first request."""
+        super().connectionMade()  # type: ignore[no-untyped-call]  # Twisted's
+        self._expect()
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of the head; the next request's first one starts the clock anew."""
+        if self._deadline is None:
+            self._expect()
+        super().lineReceived(line)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def allContentReceived(self) -> None:
+        """The request is whole."""
+        self._expected()
+        super().allContentReceived()  # type: ignore[no-untyped-call]  # Twisted's
+
+    def connectionLost(self, reason: Failure = _DONE) -> None:
+        """The place is free."""
+        self._expected()
+        self.factory.lost(self)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def refuse(self, problem: Problem) -> None:
+        """Say so, and close: what is still to come is not wanted."""
+        self._expected()
+        self.factory.counters[f"refused-{problem.status}"] += 1
+        if self.transport is not None:
+            self.transport.write(whole_response(problem))
+            self.transport.loseConnection()
+
+    def _expect(self) -> None:
+        clock = self.factory.clock
+        self._deadline = clock.callLater(MAX_SECONDS, self._too_slow)
+
+    def _expected(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self.refuse(Problem(408, f"a request has {MAX_SECONDS:g} seconds to come"))
+
+
+class _Full(Protocol):
+    """Somebody for whom there is no room."""
+
+    def connectionMade(self) -> None:
+        """Say when to come again."""
+        if self.transport is not None:
+            self.transport.write(whole_response(busy("too many connections", 5)))
+            self.transport.loseConnection()
+
+
+class BoundedSite(Site):
+    """Twisted's Site, with the bounds; it logs no requests, whose paths are capabilities."""
+
+    def __init__(self, resource: IResource, clock: IReactorTime) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]  # Twisted's
+            resource, requestFactory=BoundedRequest, timeout=MAX_SECONDS, reactor=clock
+        )
+        self.clock = clock
+        self.counters: Counter[str] = Counter()
+        self.protocol: Any = BoundedChannel
+        self._channels: set[Any] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """A channel, or a word that there is no room."""
+        if len(self._channels) >= MAX_CONNECTIONS:
+            self.counters["refused-503"] += 1
+            return cast("IProtocol", _Full())
+        made: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]  # Twisted's
+        self._channels.add(made)
+        return made
+
+    def lost(self, channel: BoundedChannel) -> None:
+        """A connection ended."""
+        self._channels.discard(channel)
+
+    def close(self) -> None:
+        """All of them end."""
+        for channel in list(self._channels):
+            if channel.transport is not None:
+                channel.transport.abortConnection()
+
+    @property
+    def connections(self) -> int:
+        """That are open."""
+        return len(self._channels)
+
+    def log(self, request: Any) -> None:
+        """Not."""
+
+    def startFactory(self) -> None:
+        """No access log, and no timer that makes its dates."""
+
+    def stopFactory(self) -> None:
+        """There is no log to close."""
