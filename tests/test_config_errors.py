@@ -18,6 +18,7 @@ from refreeze.net.interfaces import AddressSettings
 from refreeze.net.servers import IceServer
 from refreeze.sessions.forward import ForwardSettings
 from refreeze.sessions.settings import SessionSettings
+from refreeze.signaling.http.settings import HttpSettings
 from refreeze.watchdog import PolicySettings, StormSettings
 
 GOOD = """
@@ -64,6 +65,10 @@ class ConfigErrorTests(SynchronousTestCase):
             lines = [line.removeprefix("# ") for line in file if not line.startswith("# W")]
         text = "".join(line for line in lines if "=" in line or line.startswith("["))
         text = text.replace('"192.0.2.10"', '"127.0.0.1"').replace('tls = "*:7812"', "")
+        tokens = os.path.abspath(self.mktemp())
+        with open(os.open(tokens, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write("bob abcdefghijklmnop\n")
+        text = text.replace("/etc/refreeze/http.tokens", tokens)
         self.assertEqual(load(self.write(text)).sessions["bob"].offerer, "alice")
 
     def test_the_example_file_has_every_key_and_its_default(self) -> None:
@@ -73,6 +78,7 @@ class ConfigErrorTests(SynchronousTestCase):
         for section, cls in (
             ("hub", HubSettings),
             ("control", ControlPlaces),
+            ("http", HttpSettings),
             ("metrics", MetricsSettings),
             ("network", AddressSettings),
             ("servers", IceServer),
