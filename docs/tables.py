@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from tests.interop.matrix import CASES, PEERS, WORKS, load
+
 from refreeze.control.codes import RETRY
 from refreeze.control.verbs import VERBS
 from refreeze.ice.outward import outward_state
@@ -120,6 +122,22 @@ def expectations() -> str:
     return table(["", *(peer.value for peer in Kind)], rows)
 
 
+def interop() -> str:
+    """Real peers, case by case: what the latest run of the tests wrote into interop.json."""
+    found = load()
+    gaps = dict.fromkeys(
+        result for each in found.values() for result in each["cases"].values() if result != WORKS
+    )
+    marks = {WORKS: WORKS} | {gap: f"no ({number})" for number, gap in enumerate(gaps, 1)}
+    head = ["", *(f"{PEERS[peer]} {each['version']}" for peer, each in found.items())]
+    rows = [
+        [words, *(marks.get(each["cases"].get(case), "") for each in found.values())]
+        for case, words in CASES.items()
+    ]
+    notes = "".join(f"{number}. {gap}\n" for number, gap in enumerate(gaps, 1))
+    return f"{table(head, rows)}\n{notes}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
@@ -132,6 +150,7 @@ TABLES: dict[str, Callable[[], str]] = {
         codes,
         config,
         expectations,
+        interop,
     )
 }
 

@@ -17,7 +17,7 @@ from attrs import define, field
 from refreeze.ctl.wire import Connection, ReplyTimeout, quote_value
 from refreeze.signaling import Envelope, EnvelopeKind, format_envelope, parse_envelope
 from refreeze.signaling.conversation import Apply, Conversation, Reply
-from tests.lab.commands import PATIENCE
+from tests.lab.commands import PATIENCE, LabError
 from tests.lab.daemons import Daemon
 
 SESSION = "link"
@@ -34,8 +34,8 @@ class Foreign(Protocol):
 
     def answered(self, sdp: str) -> None: ...
 
-    def candidate(self, line: str) -> None:
-        """One that we trickled; empty: their end."""
+    def candidate(self, line: str, mid: str) -> None:
+        """One that we trickled, and its section; empty: their end."""
         ...
 
 
@@ -50,26 +50,40 @@ class Carried:
     """False: the other side gets to know no candidate of the daemon's but by its checks."""
     answers_after: float = 0.0
     """Seconds that an answer of the daemon's takes to the other side."""
+    session: str = SESSION
+    """Its name."""
     said: list[str] = field(factory=list, init=False)
     """Every description and candidate of the daemon's."""
+    refused: list[str] = field(factory=list, init=False)
+    """What the daemon said of descriptions of the other side's that it refused."""
+    refusals: list[str] | None = field(default=None, init=False)
+    """What the other side said of offers that it could not answer; None: that must not be."""
     _conversation: Conversation = field(init=False)
     _control: Connection = field(init=False)
+    _epoch: int = field(default=0, init=False)
+    _offers: bool = field(default=False, init=False)
 
     def open(self, **options: str) -> None:
         """Make the session; *options* are those of `open`."""
-        self._conversation = Conversation(
-            me=self.name,
-            peer=self.daemon.name,
-            session=SESSION,
-            epoch=1,
-            offerer=options.get("offerer") == self.name,
-            new_id=lambda: secrets.token_hex(8),
-        )
+        self._offers = options.get("offerer") == self.name
+        self.begin_again()
         self._control = self.daemon.connect()
         self._control.ask("watch signal")
         usual = {"peer": self.name, "signaling": "control", "protect": "none"}
         words = [f"{key}={quote_value(value)}" for key, value in (usual | options).items()]
-        self.daemon.ask(f"open {SESSION} {' '.join(words)}")
+        self.daemon.ask(f"open {self.session} {' '.join(words)}")
+
+    def begin_again(self) -> None:
+        """Another life of the other side's."""
+        self._epoch += 1
+        self._conversation = Conversation(
+            me=self.name,
+            peer=self.daemon.name,
+            session=self.session,
+            epoch=self._epoch,
+            offerer=self._offers,
+            new_id=lambda: secrets.token_hex(8),
+        )
 
     def close(self) -> None:
         """Hear no more."""
@@ -77,29 +91,36 @@ class Carried:
 
     def offer(self, *, restart: bool = False) -> None:
         """The other side begins a round."""
-        self._say(self._conversation.make_offer(self.other.offer(restart=restart)))
+        sdp = self.other.offer(restart=restart)
+        self._tell(sdp, self._conversation.make_offer)
+
+    def offer_again(self) -> None:
+        """The offer that has no answer yet."""
+        envelope = self._conversation.resend_offer()
+        assert envelope is not None
+        self._say(envelope)
 
     def until(self, found: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
         """Carry until *found*."""
 
         def looked() -> Any:
-            self._carry()
+            self.carry()
             return found()
 
         self.daemon.wait(looked, what, seconds)
 
-    def until_round(self, number: int) -> None:
-        """Carry until round *number*, from 1, has come to its end, which must be a success."""
+    def until_round(self, number: int, outcome: str = "succeeded") -> None:
+        """Carry until round *number*, from 1, has come to its end, which must be that."""
 
         def over() -> bool:
-            rounds = self.daemon.rounds(SESSION)
+            rounds = self.daemon.rounds(self.session)
             return len(rounds) >= number and "outcome" in rounds[number - 1]
 
         self.until(over, f"the end of round {number}")
-        outcome = self.daemon.rounds(SESSION)[number - 1]["outcome"]
-        assert outcome == "succeeded", self.daemon.rounds(SESSION)
+        rounds = self.daemon.rounds(self.session)
+        assert rounds[number - 1]["outcome"] == outcome, rounds
 
-    def _carry(self) -> None:
+    def carry(self) -> None:
         """Everything that is there now."""
         while True:
             try:
@@ -107,9 +128,13 @@ class Carried:
             except ReplyTimeout:
                 return
             *_, topic, fields = line.split(" ", 4)
+            if topic == "signal.refused":
+                self.refused.append(fields)
             if topic != "signal":  # but of the state of signaling
                 continue
             envelope = parse_envelope(json.loads(fields)["envelope"])
+            if envelope.session != self.session:
+                continue
             for outcome in self._conversation.receive(envelope):
                 if isinstance(outcome, Apply):
                     self._apply(outcome.envelope)
@@ -125,16 +150,30 @@ class Carried:
             if self._conversation.in_glare() and self._conversation.glare_winner() == self.name:
                 self._conversation.ignore(envelope)
                 return
-            answer = self._conversation.make_answer(self.other.answer(sdp), envelope.id)
-            assert answer is not None
-            self._say(answer)
+            self._answer(sdp, envelope.id)
         elif envelope.kind is EnvelopeKind.ANSWER:
             time.sleep(self.answers_after)
             self.other.answered(sdp)
         elif candidate is not None and self.tells_addresses:
-            self.other.candidate(candidate.candidate)
+            self.other.candidate(candidate.candidate, candidate.sdp_mid or "0")
         elif envelope.kind is EnvelopeKind.RESTART_PLEASE and not self._conversation.in_glare():
             self.offer(restart=True)
+
+    def _answer(self, sdp: str, offer_id: str) -> None:
+        try:
+            answer = self.other.answer(sdp)
+        except LabError as error:
+            if self.refusals is None:
+                raise
+            self.refusals.append(str(error))
+            return
+        self._tell(answer, lambda sdp: self._conversation.make_answer(sdp, offer_id))
+
+    def _tell(self, sdp: str, make: Callable[[str], Envelope | None]) -> None:
+        """A description of the other side's."""
+        envelope = make(sdp)
+        assert envelope is not None
+        self._say(envelope)
 
     def _say(self, envelope: Envelope) -> None:
         line = format_envelope(envelope).decode().rstrip("\n")

@@ -80,6 +80,11 @@ class Chromium(Page):
                 return bool(self.run("return document.title") == _TITLE)
         return False
 
+    @property
+    def version(self) -> str:
+        """Of the browser."""
+        return str(self._ask("Browser.getVersion")["product"]).rpartition("/")[2]
+
     def close(self) -> None:
         """End it."""
         try:

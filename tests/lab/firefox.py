@@ -47,6 +47,7 @@ class Firefox(Page):
     _process: subprocess.Popen[bytes] = field(init=False)
     _socket: socket.socket = field(init=False)
     _number: int = field(default=0, init=False)
+    _version: str = field(default="", init=False)
 
     def start(self) -> None:
         """Run it, and load the page."""
@@ -61,7 +62,8 @@ class Firefox(Page):
         )
         until(self._reached, "the browser")
         self._message()  # its greeting
-        self._ask("WebDriver:NewSession", {})
+        session = self._ask("WebDriver:NewSession", {})
+        self._version = str(session["capabilities"]["browserVersion"])
         self._ask("WebDriver:SetTimeouts", {"script": int(PATIENCE * 1000)})
         self.load()
 
@@ -71,6 +73,11 @@ class Firefox(Page):
         except OSError:
             return False
         return True
+
+    @property
+    def version(self) -> str:
+        """Of the browser."""
+        return self._version
 
     def close(self) -> None:
         """End it."""

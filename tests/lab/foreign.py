@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from tests.lab.commands import run
 from tests.lab.lines import LineProgram
 from tests.lab.namespaces import Namespace
 
@@ -23,6 +24,8 @@ class Stack:
     command: Callable[[], Sequence[str]]
     needs: Sequence[Path | str]
     restarts: bool
+    package: str = ""
+    """Debian's, where the program cannot tell the version of what it is made of."""
 
     def lacking(self) -> str | None:
         """What is missing, in words."""
@@ -46,7 +49,19 @@ LIBDATACHANNEL = Stack(
     ["node", _MODULES],
     restarts=False,
 )
-PION = Stack("pion", lambda: [str(_PION)], [_PION], restarts=True)
+PION = Stack(
+    "pion",
+    lambda: [str(_PION)],
+    [_PION],
+    restarts=True,
+    package="golang-github-pion-webrtc.v3-dev",
+)
+
+
+def packaged(package: str) -> str:
+    """The upstream version of a package of Debian's that is installed."""
+    version = run("dpkg-query", "-W", "-f", "${Version}", package)
+    return version.rpartition("-")[0] or version
 
 
 @define(eq=False)
@@ -73,6 +88,13 @@ class Agent:
         return self._program.ask(do, **fields)
 
     @property
+    def version(self) -> str:
+        """Of the stack."""
+        if self.stack.package:
+            return packaged(self.stack.package)
+        return str(self.ask("version")["version"])
+
+    @property
     def connection(self) -> str:
         """connectionState."""
         return str(self.ask("state")["state"])
@@ -85,6 +107,15 @@ class Agent:
     def hang_up(self) -> None:
         """Close the connection."""
         self.ask("close")
+
+    def begin_again(self) -> None:
+        """Another connection in its place."""
+        self.ask("again")
+        self._offered = False
+
+    def add_media(self) -> None:
+        """The first offer has audio and video, too."""
+        self.ask("media")
 
     # Foreign
 
@@ -102,6 +133,6 @@ class Agent:
         """By us."""
         self.ask("answered", sdp=sdp)
 
-    def candidate(self, line: str) -> None:
+    def candidate(self, line: str, mid: str) -> None:
         """One that we trickled."""
-        self.ask("candidate", candidate=line)
+        self.ask("candidate", candidate=line, mid=mid)

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from tests.interop.ours import Credentials, local
 from tests.lab.commands import PATIENCE
+from tests.lab.foreign import packaged
 from tests.lab.lines import LineProgram
 from tests.lab.namespaces import Namespace
 
@@ -36,7 +37,7 @@ class NiceAgent:
     """One agent; a :class:`~tests.lab.carried.Foreign`."""
 
     namespace: Namespace
-    turn: tuple[str, int, str, str]
+    turn: tuple[str, int, str, str] | None = None
     _program: LineProgram = field(init=False)
     _opened: bool = field(default=False, init=False)
 
@@ -52,6 +53,11 @@ class NiceAgent:
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         """A command; LabError when it is refused."""
         return self._program.ask(do, **fields)
+
+    @property
+    def version(self) -> str:
+        """Of the library."""
+        return packaged("libnice10")
 
     @property
     def states(self) -> list[str]:
@@ -87,7 +93,7 @@ class NiceAgent:
         if "a=end-of-candidates" in sdp:
             self.candidate("")
 
-    def candidate(self, line: str) -> None:
+    def candidate(self, line: str, _mid: str = "0") -> None:
         """One more of ours."""
         self.ask("candidate", candidate=line.removeprefix("candidate:") or None)
 

@@ -50,6 +50,11 @@ class Page(ABC):
     def run(self, script: str) -> Any:
         """The JSON value that an asynchronous function returns with this body."""
 
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Of the browser."""
+
     def load(self) -> None:
         """Begin."""
         self.run(_SCRIPT)
@@ -114,10 +119,19 @@ class Page(ABC):
         """By us."""
         self.run(f"await pc.setRemoteDescription({{type: 'answer', sdp: {json.dumps(sdp)}}})")
 
-    def candidate(self, line: str) -> None:
+    def candidate(self, line: str, mid: str) -> None:
         """One that we trickled."""
-        init = json.dumps({"candidate": line, "sdpMid": "0"})
+        init = json.dumps({"candidate": line, "sdpMid": mid})
         self.run(f"await pc.addIceCandidate({init})")
+
+    def add_media(self) -> None:
+        """The first offer has audio and video, too."""
+        self.run("pc.addTransceiver('audio'); pc.addTransceiver('video')")
+
+    def begin_again(self) -> None:
+        """Another connection in its place."""
+        self.hang_up()
+        self.load()
 
     def hang_up(self) -> None:
         """Close the connection: what a page does that is left."""

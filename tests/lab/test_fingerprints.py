@@ -39,9 +39,9 @@ class Forger:
     def answered(self, sdp: str) -> None:
         self.other.answered(self._to(sdp))
 
-    def candidate(self, line: str) -> None:
+    def candidate(self, line: str, mid: str) -> None:
         """One that we trickled."""
-        self.other.candidate(line)
+        self.other.candidate(line, mid)
 
     def _from(self, sdp: str) -> str:
         return forged(sdp) if self.theirs else sdp

@@ -11,6 +11,8 @@ from tests.lab.protected_peer import Peer, ProtectedPeer
 class FirefoxTests(ProtectedPeer, LabCase):
     """``connectionState`` of its page, and what the daemon shows."""
 
+    party = "firefox"
+
     def lacking(self) -> str | None:
         return firefox.lacking()
 

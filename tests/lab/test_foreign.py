@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from tests.lab.carried import SESSION
 from tests.lab.case import LabCase
+from tests.lab.commands import LabError
 from tests.lab.foreign import AIORTC, LIBDATACHANNEL, PION, Agent, Stack
 from tests.lab.namespaces import Namespace
 from tests.lab.protected_peer import Peer, ProtectedPeer
+from tests.lab.unrestartable import Unrestartable
 
 
 class _StackTests(ProtectedPeer):
@@ -15,8 +17,8 @@ class _StackTests(ProtectedPeer):
     stack: Stack
 
     @property
-    def restarts(self) -> bool:  # type: ignore[override]  # it is the stack's
-        return self.stack.restarts
+    def party(self) -> str:  # type: ignore[override]  # it is the stack's
+        return self.stack.name
 
     def lacking(self) -> str | None:
         return self.stack.lacking()
@@ -25,12 +27,31 @@ class _StackTests(ProtectedPeer):
         return Agent(machine, self.stack)
 
 
-class AiortcTests(_StackTests, LabCase):
+class AiortcTests(Unrestartable, _StackTests, LabCase):
+    """It answers a restart with the old credentials."""
+
     stack = AIORTC
 
+    bundled_gap = "refuses a rejected section without ICE credentials, which nobody else sends"
 
-class LibdatachannelTests(_StackTests, LabCase):
-    """It is ``connected`` when SCTP is, which nobody answers: its DTLS is judged by itself."""
+    def test_it_offers_audio_video_and_data_in_one_bundle(self) -> None:
+        """It throws away an answer that rejects something."""
+        with self.cell("bundled", gap=self.bundled_gap):
+            self.peer.add_media()
+            with self.assertRaisesRegex(LabError, "ICE username fragment or password is missing"):
+                self.connect(offerer="peer")
+
+    def check_refusal(self) -> None:
+        """The round is over with our refusal of its answer."""
+        self.carried.until_round(2, "failed")
+        self.assertEqual(self.daemon.rounds(SESSION)[1]["why"], "peer-cannot-restart")
+
+
+class LibdatachannelTests(Unrestartable, _StackTests, LabCase):
+    """It refuses an offer that restarts.
+
+    It is ``connected`` when SCTP is, which nobody answers: its DTLS is judged by itself.
+    """
 
     stack = LIBDATACHANNEL
 
@@ -45,6 +66,41 @@ class LibdatachannelTests(_StackTests, LabCase):
         self.peer.hang_up()
         self.carried.until(lambda: not self.daemon.is_up(SESSION), "its end")
 
+    def check_refusal(self) -> None:
+        """Its application has no answer for us; the round goes on until an operator ends it."""
+        self.carried.until(lambda: self.carried.refusals, "its refusal")
+        self.daemon.ask(f"cancel {SESSION}")
+        self.carried.until_round(2, "abandoned")
+
 
 class PionTests(_StackTests, LabCase):
+    """It has no rollback of an offer of its own."""
+
     stack = PION
+    at_once_gap = "ours has to give way: it takes back no offer"
+    bundled_gap = "connects; what it says later leaves rejected sections out, and is refused"
+
+    def ours_stands(self) -> None:
+        """It does not answer ours, nor has its own an answer: the old path goes on."""
+        self.carried.refusals = refusals = list[str]()
+        self.daemon.ask(f"restart {SESSION}")
+        self.carried.offer(restart=True)
+        self.carried.until(lambda: refusals, "its refusal")
+        self.assertIn("have-local-offer->SetRemote(offer)", refusals[0])
+        self.daemon.ask(f"cancel {SESSION}")
+        self.carried.offer_again()
+        self.carried.until_round(5)
+        self.check_connected()
+
+    def restart_bundled(self) -> None:
+        """Neither our restart nor its own: nothing is left but another connection."""
+        self.daemon.ask(f"restart {SESSION}")
+        self.carried.until_round(2, "failed")
+        self.assertEqual(self.daemon.rounds(SESSION)[1]["why"], "bad-answer")
+        self.carried.offer(restart=True)
+        self.carried.until(lambda: self.carried.refused[1:], "our refusal of its offer")
+        self.begin_again()
+        self.peer.add_media()
+        self.carried.offer()
+        self.carried.until_round(3)
+        self.check_connected(2)

@@ -30,6 +30,13 @@ class InvalidAccessError(JsepError):
         self.line = line
 
 
+class NotRestarted(InvalidAccessError):
+    """An answer to an ICE restart that has the old credentials (rule 23): the peer cannot, or
+    does not know that it should. Its W3C name is InvalidAccessError."""
+
+    name = "InvalidAccessError"
+
+
 class InvalidModificationError(JsepError):
     """A local description that is not the one created last (webrtc-pc 4.4.1.5)."""
 

@@ -43,6 +43,7 @@ from refreeze.jsep.errors import (
     InvalidAccessError,
     InvalidModificationError,
     InvalidStateError,
+    NotRestarted,
     RTCError,
 )
 from refreeze.jsep.media import MEDIA_KINDS, Direction, Part
@@ -258,7 +259,7 @@ class Negotiator(DescriptionMaker):
                 raise InvalidAccessError("the answer has no ICE credentials")
             return applied
         if self._is_new(offer) and not self._restarts(applied):
-            raise InvalidAccessError("the answer to an ICE restart has the old credentials")
+            raise NotRestarted("the answer to an ICE restart has the old credentials")
         if not self._is_new(offer) and self._restarts(applied):
             raise InvalidAccessError("the answer restarts ICE although the offer did not")
         self._continue(applied)

@@ -6,7 +6,7 @@ a section that was there before is repeated byte for byte (DESIGN rule 7), excep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import define
@@ -118,7 +118,7 @@ def _offered(
         assert place.section is not None, "what is nobody's was a section"
         return _rejected(place.section)
     if part.stopping:
-        return _dead(part.spec.media, place.mid)
+        return _dead(part.spec.media, place.mid, part.spec.attributes)
     same = _same(there, part.kind, place.mid)
     if same is not None:
         return _repeat(same, part, part.direction, ice or (), dtls)
@@ -164,12 +164,19 @@ def _direction(part: Part, wished: Direction) -> list[str]:
 
 
 def _rejected(section: MediaSection) -> list[str]:
-    return _dead(f"{section.kind} 0 {section.protocol} {section.formats}", section.mid)
+    media = f"{section.kind} 0 {section.protocol} {section.formats}"
+    return _dead(media, section.mid, (line.removeprefix("a=") for line in section.lines))
 
 
-def _dead(media: str, mid: str | None) -> list[str]:
+def _dead(media: str, mid: str | None, attributes: Iterable[str]) -> list[str]:
+    """Its formats mean nothing (RFC 3264 section 6), yet pion has to know a codec of them."""
     kind, _, rest = media.split(" ", 2)
-    return [f"m={kind} 0 {rest}", _NOWHERE, *([f"a=mid:{mid}"] if mid is not None else [])]
+    return [
+        f"m={kind} 0 {rest}",
+        _NOWHERE,
+        *([f"a=mid:{mid}"] if mid is not None else []),
+        *(f"a={each}" for each in attributes if each.startswith("rtpmap:")),
+    ]
 
 
 def _repeat(

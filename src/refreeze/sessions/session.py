@@ -24,14 +24,10 @@ from refreeze.ice.generation import (
     PairChanged,
     TransportEvent,
 )
-from refreeze.jsep import Description, DescriptionType, JsepError
+from refreeze.jsep import Description, DescriptionType, JsepError, NotRestarted
 from refreeze.net.gatherer import SessionGatherer
 from refreeze.net.scheduler import Handle
-from refreeze.peer import (
-    PeerEnvironment,
-    Protect,
-    RTCPeerConnection,
-)
+from refreeze.peer import PeerEnvironment, Protect, RTCPeerConnection
 from refreeze.sessions.forward import Forward
 from refreeze.sessions.identity import Budget, SessionIdentity
 from refreeze.sessions.paths import Paths
@@ -461,6 +457,7 @@ class Session:
             await self.connection.setRemoteDescription(answer)
         except JsepError as error:
             self._refused("answer", error)
+            await self._give_up(record, error)
             return
         self.securing.exchanged()
         if record is None or not record.ours or self.book.current is not record:
@@ -472,6 +469,15 @@ class Session:
         self._tell("round.answer", round=record.id)
         self.policy.round_answered(record.id, self._now())
         self.settle()
+
+    async def _give_up(self, record: RoundRecord | None, error: JsepError) -> None:
+        """No other answer comes to our offer: a rollback, and the old path goes on."""
+        if record is None or not record.ours or self.book.current is not record:
+            return
+        if self.connection.signalingState == "have-local-offer":
+            await self.connection.setLocalDescription(_ROLLBACK)
+        why = "peer-cannot-restart" if isinstance(error, NotRestarted) else "bad-answer"
+        self._end_round(RoundOutcome.FAILED, why)
 
     async def _take_candidate(self, envelope: Envelope) -> None:
         init = envelope.candidate

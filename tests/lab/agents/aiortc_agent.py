@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+import aiortc
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 
@@ -21,6 +22,7 @@ async def serve(path: str) -> None:
         return {"sdp": connection.localDescription.sdp}
 
     async def do(request: dict[str, Any]) -> dict[str, Any]:
+        nonlocal connection
         sdp = request.get("sdp", "")
         match request["do"]:
             case "offer":
@@ -36,8 +38,16 @@ async def serve(path: str) -> None:
                 line = request["candidate"].removeprefix("candidate:")
                 candidate = candidate_from_sdp(line) if line else None
                 if candidate is not None:
-                    candidate.sdpMid = "0"
+                    candidate.sdpMid = request["mid"]
                 await connection.addIceCandidate(candidate)
+            case "media":
+                connection.addTransceiver("audio")
+                connection.addTransceiver("video")
+            case "again":
+                await connection.close()
+                connection = RTCPeerConnection()
+            case "version":
+                return {"version": aiortc.__version__}
             case "state":
                 return {"state": connection.connectionState}
             case "close":

@@ -4,18 +4,31 @@ const net = require('node:net')
 const readline = require('node:readline')
 const datachannel = require('node-datachannel')
 
-const connection = new datachannel.PeerConnection('lab', { iceServers: [], disableAutoNegotiation: true })
+let connection = null
 let waiting = null
 let state = 'new'
 let channel = null
-connection.onStateChange((now) => { state = now })
-connection.onGatheringStateChange((now) => {
-  if (now === 'complete' && waiting) waiting(connection.localDescription().sdp)
-})
+let tracks = []
+
+const begin = () => {
+  const made = new datachannel.PeerConnection('lab', { iceServers: [], disableAutoNegotiation: true })
+  made.onStateChange((now) => { if (made === connection) state = now })
+  made.onGatheringStateChange((now) => {
+    if (now === 'complete' && waiting) waiting(made.localDescription().sdp)
+  })
+  connection = made
+  state = 'new'
+  channel = null
+  tracks = []
+}
+begin()
 
 const described = (type) => new Promise((resolve) => {
   waiting = resolve
+  const gathered = connection.gatheringState() === 'complete'
   connection.setLocalDescription(type)
+  // It gathers once in its life.
+  if (gathered) resolve(connection.localDescription().sdp)
 })
 
 const verbs = {
@@ -32,9 +45,27 @@ const verbs = {
     connection.setRemoteDescription(sdp, 'answer')
     return {}
   },
-  async candidate ({ candidate }) {
-    if (candidate) connection.addRemoteCandidate(candidate, '0')
+  async candidate ({ candidate, mid }) {
+    if (candidate) connection.addRemoteCandidate(candidate, mid)
     return {}
+  },
+  async media () {
+    const audio = new datachannel.Audio('audio', 'SendRecv')
+    audio.addOpusCodec(111)
+    audio.addSSRC(42, 'audio-send')
+    const video = new datachannel.Video('video', 'SendRecv')
+    video.addVP8Codec(96)
+    video.addSSRC(43, 'video-send')
+    tracks.push(connection.addTrack(audio), connection.addTrack(video))
+    return {}
+  },
+  async again () {
+    connection.close()
+    begin()
+    return {}
+  },
+  async version () {
+    return { version: datachannel.getLibraryVersion() }
   },
   async state () {
     // It says "connected" when SCTP is; the peer's fingerprint is there when DTLS is.

@@ -14,6 +14,7 @@ type request struct {
 	Do        string `json:"do"`
 	Sdp       string `json:"sdp"`
 	Candidate string `json:"candidate"`
+	Mid       string `json:"mid"`
 	Restart   bool   `json:"restart"`
 }
 
@@ -62,11 +63,22 @@ func (a *agent) do(r request) (reply, error) {
 		answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: r.Sdp}
 		return reply{}, a.connection.SetRemoteDescription(answer)
 	case "candidate":
-		mid := "0"
-		init := webrtc.ICECandidateInit{Candidate: r.Candidate, SDPMid: &mid}
+		init := webrtc.ICECandidateInit{Candidate: r.Candidate, SDPMid: &r.Mid}
 		return reply{}, a.connection.AddICECandidate(init)
+	case "media":
+		for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+			if _, err := a.connection.AddTransceiverFromKind(kind); err != nil {
+				return nil, err
+			}
+		}
+		return reply{}, nil
 	case "state":
 		return reply{"state": a.connection.ConnectionState().String()}, nil
+	case "again":
+		a.connection.Close()
+		connection, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+		a.connection, a.channel = connection, nil
+		return reply{}, err
 	case "close":
 		return reply{}, a.connection.Close()
 	}
