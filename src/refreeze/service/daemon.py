@@ -90,7 +90,9 @@ class Daemon(Service):
             wall=process.wall,
             random=process.random,
             offers=self._offers,
+            stands=self._offer_stands,
         )
+        self.listeners.append(self.http_signaling.heed)
         self.supervisor = Supervisor(
             scheduler=process.scheduler,
             storm=Storm(settings.storm, process.random, process.scheduler.now()),
@@ -307,6 +309,10 @@ class Daemon(Service):
     def _offers(self, session: str) -> bool:
         found = self.supervisor.sessions.get(session)
         return found is None or found.identity.offerer
+
+    def _offer_stands(self, session: str, offer: str) -> bool:
+        found = self.supervisor.sessions.get(session)
+        return found is not None and found.conversation.offer_id == offer
 
     def _open_session(self, name: str, options: dict[str, str]) -> Session:
         """A session from words such as a section of the file has."""

@@ -92,7 +92,7 @@ class Access:
 
         Problem 403 for a page that is not allowed: it must not even try.
         """
-        if origin is None or urlsplit(origin).netloc == host:
+        if origin is None or origin.partition("://")[2] == host:
             return None
         if ANY in self.origins:
             return ANY

@@ -6,15 +6,15 @@ life goes on without a stream: the path needs none.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from refreeze.basics import Randomness
 from refreeze.sdp import SdpError, SessionDescription
@@ -27,6 +27,8 @@ from refreeze.signaling.http.problems import Problem, busy
 
 PATIENCE: Final = (0.1, 0.4, 1.0, 1.5, 2.0)
 """Seconds between two deliveries of an offer that got no answer yet; 5 in all."""
+TAKING: Final = 1.0
+"""Seconds after which an answer that was not refused has been taken."""
 LINGER: Final = 30.0
 """Seconds that a client counts as there without a stream or a request."""
 
@@ -55,6 +57,15 @@ class _Question:
     again: IDelayedCall | None = None
 
 
+@define(eq=False, repr=False)
+class _Answer:
+    """An answer of the client's, of which the session has said nothing yet."""
+
+    life: Life
+    taken: Deferred[None]
+    timer: IDelayedCall
+
+
 @define(eq=False, repr=False, kw_only=True)
 class HttpCarrier:
     """One session's way to whoever posts to its resource."""
@@ -66,12 +77,15 @@ class HttpCarrier:
     random: Randomness
     offers: Callable[[], bool]
     """Whether the daemon's offer stands when both have offered."""
+    stands: Callable[[str], bool]
+    """Whether the daemon's offer of that id still waits for its answer."""
     gone: Callable[[HttpCarrier], None]
     life: Life | None = field(default=None, init=False)
     detached: bool = field(default=False, init=False)
     _epoch: int = field(default=0, init=False)
     _stream: Stream | None = field(default=None, init=False)
     _question: _Question | None = field(default=None, init=False)
+    _answer: _Answer | None = field(default=None, init=False)
     _linger: IDelayedCall | None = field(default=None, init=False)
 
     # signaling.Carrier
@@ -123,7 +137,7 @@ class HttpCarrier:
         offer = life.first_offer(sdp)
         self._end("replaced")
         self.life, self._epoch = life, epoch
-        return self._ask(offer)
+        return self._ask(offer).addErrback(self._not_begun, life)
 
     def trickle(self, life: Life, fragment: Fragment) -> None:
         """Candidates of the client."""
@@ -134,16 +148,40 @@ class HttpCarrier:
     def restart(self, life: Life, fragment: Fragment) -> Deferred[SessionDescription]:
         """The client restarts ICE; Problem when an offer of ours stands instead."""
         self._heard_of()
-        if life.offer is not None and self.offers():
+        if self._waits(life) and self.offers():
             raise Problem(409, "the daemon has offered a restart itself: answer that one")
         return self._ask(life.restart_offer(fragment))
 
-    def answer(self, life: Life, offer_id: str, sdp: str) -> None:
-        """The client answers our offer; Problem when it is not outstanding any more."""
+    def answer(self, life: Life, offer_id: str, sdp: str) -> Deferred[None]:
+        """The client answers our offer; Problem when it is not outstanding any more, or later
+        when the session refuses the answer.
+        """
         self._heard_of()
-        if life.offer is None or life.offer.id != offer_id:
+        if not self._waits(life) or life.offer is None or life.offer.id != offer_id:
             raise Problem(409, "that offer is not outstanding any more")
-        self.attachment.deliver(life.answer(offer_id, sdp))
+        answer = life.answer(offer_id, sdp)
+        self.answer_taken()
+        timer = self.clock.callLater(TAKING, self.answer_taken)
+        taken = Deferred[None]()
+        self._answer = _Answer(life, taken, timer)
+        self.attachment.deliver(answer)
+        return taken
+
+    def answer_taken(self) -> None:
+        """The session goes by the client's answer."""
+        answer = self._answered()
+        if answer is not None:
+            answer.taken.callback(None)
+
+    def refused(self, what: str, why: str) -> None:
+        """The session did not take the client's ``offer`` or ``answer``."""
+        if what == "offer":
+            self._drop_question(Problem(422, why))
+            return
+        answer = self._answered()
+        if answer is not None:
+            answer.life.answer_refused()
+            answer.taken.errback(Problem(422, why))
 
     def leave(self) -> None:
         """The client is gone for good."""
@@ -160,6 +198,7 @@ class HttpCarrier:
             self._stream.end("another-stream")
         self._stream = stream
         self._heard_of()
+        self._waits(life)
         for envelope in life.outstanding():
             self._say(life, envelope)
 
@@ -173,6 +212,25 @@ class HttpCarrier:
 
     def _new_id(self) -> str:
         return f"{self.random.getrandbits(_ID_BITS):040x}"
+
+    def _waits(self, life: Life) -> bool:
+        """Whether an offer of ours does; it is forgotten once the session gave it up."""
+        if life.offer is not None and not self.stands(life.offer.id):
+            life.offer = None
+            life.trickled.clear()
+        return life.offer is not None
+
+    def _not_begun(self, failure: Failure, life: Life) -> Failure:
+        """A first offer that got no answer made no resource."""
+        if self.life is life:
+            self._end("not-answered")
+        return failure
+
+    def _answered(self) -> _Answer | None:
+        answer, self._answer = self._answer, None
+        if answer is not None and answer.timer.active():
+            answer.timer.cancel()
+        return answer
 
     def _ask(self, offer: Envelope) -> Deferred[SessionDescription]:
         self._drop_question(Problem(409, "a newer offer took the place of this one"))
@@ -244,6 +302,9 @@ class HttpCarrier:
 
     def _end(self, reason: str) -> None:
         self._drop_question(Problem(404, "the resource is gone"))
+        answer = self._answered()
+        if answer is not None:
+            answer.taken.errback(Problem(404, "the resource is gone"))
         stream, self._stream = self._stream, None
         self.life = None
         if self._linger is not None and self._linger.active():
@@ -273,7 +334,8 @@ class HttpSignaling:
     random: Randomness
     offers: Callable[[str], bool] = lambda session: True
     """Whether the daemon is the offerer of that session."""
-    counters: Counter[str] = field(factory=Counter, init=False)
+    stands: Callable[[str, str], bool] = lambda session, offer: True
+    """Whether that session's offer of that id still waits for its answer."""
     _attachments: Attachments = field(factory=Attachments, init=False)
     _carriers: dict[str, HttpCarrier] = field(factory=dict, init=False)
 
@@ -289,10 +351,21 @@ class HttpSignaling:
             wall=self.wall,
             random=self.random,
             offers=partial(self.offers, session),
+            stands=partial(self.stands, session),
             gone=self._gone,
         )
         attachment.greet(self.clock, partial(_greet, attachment))
         return carrier
+
+    def heed(self, topic: str, fields: Mapping[str, Any]) -> None:
+        """An event of the daemon's: what became of what a client said."""
+        carrier = self._carriers.get(fields.get("id", ""))
+        if carrier is None:
+            return
+        if topic == "signal.refused":
+            carrier.refused(fields["what"], fields["why"])
+        elif topic == "round.answer":
+            carrier.answer_taken()
 
     def find(self, session: str) -> HttpCarrier | None:
         """The carrier of a session that is open."""

@@ -49,6 +49,8 @@ class Life:
     """...and the generation in which it did."""
     _proposed: SessionDescription | None = field(default=None, init=False)
     """Its restart that has no answer yet, and may never have one (rule 72)."""
+    _before: tuple[SessionDescription | None, int] = field(default=(None, 0), init=False)
+    """What its latest answer took the place of, and the generation of that."""
 
     @property
     def etag(self) -> str:
@@ -72,10 +74,17 @@ class Life:
 
     def answer(self, offer_id: str, sdp: str) -> Envelope:
         """The answer to the daemon's offer; SdpError when it is no description."""
-        self._theirs, self._proposed = SessionDescription.parse(sdp), None
+        described = SessionDescription.parse(sdp)
+        self._before = self._theirs, self._described
+        self._theirs, self._proposed = described, None
         self.offer = None
         self.restarts += 1
         return self._describe(EnvelopeKind.ANSWER, sdp, offer=offer_id)
+
+    def answer_refused(self) -> None:
+        """The session did not take it: what was said before is in force."""
+        self._theirs, self._described = self._before
+        self.restarts -= 1
 
     def candidates(self, fragment: Fragment) -> Iterator[Envelope]:
         """Those of a fragment that restarts nothing."""

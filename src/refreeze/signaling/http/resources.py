@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -53,6 +54,8 @@ class Doorway:
     """Files by path: type and content."""
     draining: Callable[[], bool] = lambda: False
     isLeaf: bool = field(default=True, init=False)
+    counters: Counter[int] = field(factory=Counter, init=False)
+    """Responses by status."""
 
     _log: ClassVar[Logger] = Logger()
 
@@ -66,16 +69,20 @@ class Doorway:
 
     def render(self, request: Any) -> Any:
         """Answer, now or later; what is wrong becomes a problem body."""
+        request.setHeader("Server", "refreeze")
         try:
             done = self._answer(request)
         except Problem as problem:
-            return _problem(request, problem)
+            done = _problem(request, problem)
         except Exception:
             self._log.failure("an HTTP request failed")
-            return _problem(request, Problem(500, "the daemon failed"))
+            done = _problem(request, Problem(500, "the daemon failed"))
         if isinstance(done, bytes):
-            return done
-        if done is not None:
+            self.counters[request.code] += 1
+            return _without_body(request, done) if request.method == b"HEAD" else done
+        if done is None:
+            self.counters[request.code] += 1
+        else:
             gone: list[object] = []
             request.notifyFinish().addErrback(gone.append)
             done.addCallbacks(
@@ -211,17 +218,24 @@ class Doorway:
         stream.start()
         carrier.attend(stream)
 
-    def _said(self, request: Any, carrier: HttpCarrier, life: Life) -> bytes:
+    def _said(self, request: Any, carrier: HttpCarrier, life: Life) -> Deferred[bytes]:
         """The answer to an offer of the stream's."""
         message = _message(_body(request, JSON, {"Accept-Post": JSON}))
-        _readable(lambda: carrier.answer(life, message["offer"], message["sdp"]))
-        _set(request, {"Content-Type": JSON, "ETag": life.etag})
-        return json.dumps({"etag": life.etag}).encode()
+        taken: Deferred[None] = _readable(
+            lambda: carrier.answer(life, message["offer"], message["sdp"])
+        )
+
+        def agreed(_: None) -> bytes:
+            _set(request, {"Content-Type": JSON, "ETag": life.etag})
+            return json.dumps({"etag": life.etag}).encode()
+
+        return taken.addCallback(agreed)
 
     # Later
 
     def _later(self, request: Any, gone: list[object], body: bytes) -> None:
         if not gone:
+            self.counters[request.code] += 1
             _finish(request, body)
 
     def _failed(self, request: Any, gone: list[object], failure: Failure) -> None:
@@ -229,8 +243,7 @@ class Doorway:
         if not isinstance(problem, Problem):
             self._log.failure("an HTTP request failed", failure)
             problem = Problem(500, "the daemon failed")
-        if not gone:
-            _finish(request, _problem(request, problem))
+        self._later(request, gone, _problem(request, problem))
 
 
 def _restarted(request: Any, life: Life, answer: SessionDescription) -> bytes:
@@ -300,13 +313,21 @@ def _body(request: Any, kind: str, accepts: Mapping[str, str]) -> str:
 
 
 def _header(request: Any, name: str) -> str | None:
-    value = request.getHeader(name)
-    return None if value is None else str(value)
+    value: bytes | None = request.getHeader(name.encode())
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        raise Problem(400, f"the header {name} is no UTF-8") from None
 
 
 def _set(request: Any, headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         request.setHeader(name, value)
+
+
+def _without_body(request: Any, body: bytes) -> bytes:
+    request.setHeader("Content-Length", str(len(body)))
+    return b""
 
 
 def _finish(request: Any, body: bytes) -> None:

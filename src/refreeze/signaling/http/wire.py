@@ -21,6 +21,8 @@ from refreeze.signaling.http.problems import MEDIA_TYPE, Problem, busy
 MAX_BODY: Final = 64 * 1024
 MAX_SECONDS: Final = 10.0
 """For a whole request to come, however it drips."""
+LINGER: Final = 1.0
+"""For a client to read why it is refused, and to close."""
 MAX_CONNECTIONS: Final = 200
 _DONE: Final = Failure(ConnectionDone())  # type: ignore[no-untyped-call]  # Twisted's
 
@@ -41,7 +43,7 @@ def whole_response(problem: Problem) -> bytes:
 class BoundedRequest(Request):
     """One that ends when its body is too long."""
 
-    refused = False
+    defaultContentType = None
     _size = 0
 
     def gotLength(self, length: int | None) -> None:
@@ -55,25 +57,28 @@ class BoundedRequest(Request):
         self._size += len(data)
         if self._size > MAX_BODY:
             self._refuse()
-        elif not self.refused:
+        elif not self._over:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]  # Twisted's
 
     def process(self) -> None:
         """The request is whole."""
-        if not self.refused:
+        if not self._over:
             super().process()  # type: ignore[no-untyped-call]  # Twisted's
 
+    @property
+    def _over(self) -> bool:
+        return cast("BoundedChannel", self.channel).refused
+
     def _refuse(self) -> None:
-        if not self.refused:
-            self.refused = True
-            channel = cast("BoundedChannel", self.channel)
-            channel.refuse(Problem(413, f"at most {MAX_BODY} bytes"))
+        cast("BoundedChannel", self.channel).refuse(Problem(413, f"at most {MAX_BODY} bytes"))
 
 
 class BoundedChannel(HTTPChannel):
     """One connection; a request that takes too long to come is the last one on it."""
 
     factory: BoundedSite
+    refused = False
+    """Whether the connection ends, with a problem."""
     _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -81,8 +86,15 @@ class BoundedChannel(HTTPChannel):
         super().connectionMade()  # type: ignore[no-untyped-call]  # Twisted's
         self._expect()
 
+    def dataReceived(self, data: bytes) -> None:
+        """What comes after a refusal is not looked at."""
+        if not self.refused:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's
+
     def lineReceived(self, line: bytes) -> None:
         """A line of the head; the next request's first one starts the clock anew."""
+        if self.refused:
+            return
         if self._deadline is None:
             self._expect()
         super().lineReceived(line)  # type: ignore[no-untyped-call]  # Twisted's
@@ -98,13 +110,28 @@ class BoundedChannel(HTTPChannel):
         self.factory.lost(self)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # Twisted's
 
+    def timeoutConnection(self) -> None:
+        """Nobody asks anything more."""
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
     def refuse(self, problem: Problem) -> None:
-        """Say so, and close: what is still to come is not wanted."""
+        """Say so, and close soon: what is still on its way would reset the connection, and the
+        client would not read why (RFC 9112 section 9.6).
+        """
+        if self.refused or self.transport is None:
+            return
+        self.refused = True
         self._expected()
-        self.factory.counters[f"refused-{problem.status}"] += 1
-        if self.transport is not None:
-            self.transport.write(whole_response(problem))
-            self.transport.loseConnection()
+        self.setTimeout(None)  # type: ignore[no-untyped-call]  # Twisted's
+        self.factory.counters[problem.status] += 1
+        self.transport.write(whole_response(problem))
+        self._deadline = self.factory.clock.callLater(LINGER, self.transport.loseConnection)
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted's word for what is no HTTP: it has no public name, and no body."""
+        self.refuse(Problem(400, "that is no HTTP/1.1 request, or its head is too long"))
 
     def _expect(self) -> None:
         clock = self.factory.clock
@@ -138,14 +165,15 @@ class BoundedSite(Site):
             resource, requestFactory=BoundedRequest, timeout=MAX_SECONDS, reactor=clock
         )
         self.clock = clock
-        self.counters: Counter[str] = Counter()
+        self.counters: Counter[int] = Counter()
+        """Requests that no resource has seen, by status."""
         self.protocol: Any = BoundedChannel
         self._channels: set[Any] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A channel, or a word that there is no room."""
         if len(self._channels) >= MAX_CONNECTIONS:
-            self.counters["refused-503"] += 1
+            self.counters[503] += 1
             return cast("IProtocol", _Full())
         made: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]  # Twisted's
         self._channels.add(made)
@@ -165,6 +193,10 @@ class BoundedSite(Site):
     def connections(self) -> int:
         """That are open."""
         return len(self._channels)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """For ALPN: HTTP/2 is not spoken, whatever is installed."""
+        return [b"http/1.1"]
 
     def log(self, request: Any) -> None:
         """Not."""
