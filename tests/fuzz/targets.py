@@ -20,6 +20,7 @@ from refreeze.sdp.candidates import MAX_CANDIDATE_LINE
 from refreeze.sdp.fragment import Fragment, fragment_of
 from tests.corpus import NAMES, load
 from tests.fuzz.engine import Target
+from tests.fuzz.http_target import HTTP
 
 _HIDDEN: Final = len("0.0.0.0")
 """A related address that is a name is written as this, which may be longer."""
@@ -162,4 +163,4 @@ FRAGMENT: Final = Target(
     lambda length: 15_000 + 12 * length,
     (*_ENTRIES, *_WORDS),
 )
-TARGETS: Final = {target.name: target for target in (DESCRIPTION, CANDIDATE, FRAGMENT)}
+TARGETS: Final = {target.name: target for target in (DESCRIPTION, CANDIDATE, FRAGMENT, HTTP)}

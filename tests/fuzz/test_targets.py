@@ -39,3 +39,7 @@ class CandidateTests(_TargetTests, SynchronousTestCase):
 
 class FragmentTests(_TargetTests, SynchronousTestCase):
     target = TARGETS["fragment"]
+
+
+class HttpTests(_TargetTests, SynchronousTestCase):
+    target = TARGETS["http"]

@@ -203,7 +203,11 @@ class Doorway:
         changed = life.changes(fragment)
         if changed is not None:
             raise Problem(422, f"a restart does not change {changed}")
-        answered = carrier.restart(life, fragment)
+        try:
+            answered = carrier.restart(life, fragment)
+        except SdpError as error:
+            # Each of the two is fine, and both together are too much.
+            raise Problem(422, f"not with the offer before: expected {error.expected}") from None
         return answered.addCallback(partial(_restarted, request, life))
 
     def _delete(self, request: Any, carrier: HttpCarrier, life: Life) -> bytes:

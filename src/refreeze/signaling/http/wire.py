@@ -162,7 +162,12 @@ class BoundedSite(Site):
 
     def __init__(self, resource: IResource, clock: IReactorTime) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted's
-            resource, requestFactory=BoundedRequest, timeout=MAX_SECONDS, reactor=clock
+            resource,
+            requestFactory=BoundedRequest,
+            # No resource of ours takes forms, and some types of content upset what reads them.
+            parsePOSTFormSubmission=False,
+            timeout=MAX_SECONDS,
+            reactor=clock,
         )
         self.clock = clock
         self.counters: Counter[int] = Counter()
