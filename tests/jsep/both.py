@@ -40,7 +40,7 @@ class End:
 
     def __init__(self, number: int, numbers: Iterator[int], ices: dict[int, Credentials]) -> None:
         self.real = Side(number + 1, hold_early=False)
-        self.model = Peer(numbers)
+        self.model = Peer(numbers=numbers)
         self.ices = ices
         self.texts: dict[Text, str] = {}
         """What createOffer and createAnswer returned."""
@@ -208,7 +208,8 @@ class End:
             (each.kind, each.mid, str(each.direction), each.current and str(each.current))
             for each in jsep.media.transceivers
         ]
-        assert shown == [each.visible for each in model.transceivers], shown
+        visible = [each.visible for each in model.transceivers]
+        assert shown == visible, (shown, visible)
         self.check_generations()
 
     def check_generations(self) -> None:

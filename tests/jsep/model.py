@@ -24,6 +24,7 @@ from .model_parts import (
     REMOTE_OFFER,
     REMOTE_PRANSWER,
     STABLE,
+    Flagged,
     Generation,
     Held,
     Line,
@@ -36,12 +37,11 @@ from .model_parts import (
 
 
 @define(eq=False)
-class Peer:
+class Peer(Flagged):
     """One RTCPeerConnection that has created a data channel."""
 
-    numbers: Iterator[int] = field(factory=count)
+    numbers: Iterator[int] = field(factory=count, kw_only=True)
     """Credentials are drawn from here; both sides share it."""
-    state: str = STABLE
     current_local: Held | None = None
     pending_local: Held | None = None
     current_remote: Held | None = None
@@ -54,12 +54,6 @@ class Peer:
     """RFC 9429's needs-ice-restart."""
     bit_before: bool = False
     """As it was when the pending local offer was applied."""
-    flag: bool = False
-    """[[NegotiationNeeded]]"""
-    chain: int = 0
-    on_empty: bool = False
-    tasks: int = 0
-    """Queued looks at the flag."""
     transceivers: list[Transceiver] = field(factory=list)
     bound: dict[Transceiver, tuple[str | None, int | None]] = field(factory=dict)
     """mid and index in the last stable state."""
@@ -73,40 +67,7 @@ class Peer:
     """Generations of ours that gathered."""
     remotes: dict[int, Generation] = field(factory=dict)
 
-    # The operations chain and the flag (4.4.1.2, 4.7.3)
-
-    def operation_began(self) -> None:
-        """One more in the chain."""
-        self.chain += 1
-
-    def operation_ended(self) -> None:
-        """One less."""
-        self.chain -= 1
-        if self.chain == 0 and self.on_empty and self.state != CLOSED:
-            self.on_empty = False
-            self.update_flag()
-
-    def update_flag(self) -> None:
-        """Update the negotiation-needed flag."""
-        if self.chain:
-            self.on_empty = True
-        else:
-            self.tasks += 1
-
-    def run_task(self) -> bool:
-        """The first queued task; whether it fires negotiationneeded."""
-        self.tasks -= 1
-        if self.state == CLOSED:
-            return False
-        if self.chain:
-            self.on_empty = True
-            return False
-        if self.state != STABLE:
-            return False
-        needed = self.needed()
-        fires = needed and not self.flag
-        self.flag = needed
-        return fires
+    # Is negotiation needed? (4.7.3)
 
     def needed(self) -> bool:
         """Is negotiation needed?"""
@@ -300,7 +261,8 @@ class Peer:
     def _local_answer(self, kind: str, text: Text) -> None:
         offer = self.pending_remote
         assert offer is not None
-        if not self._in_force(text):
+        self._check_own_answer(text, offer.text)
+        if not self._in_force(text) and text.ice not in self.running:
             self.bit = False
             self.staged.add(text.ice)
             self.running[text.ice] = offer.text.ice
@@ -308,6 +270,21 @@ class Peer:
         self.pending_local = Held(kind, text)
         if kind == "answer":
             self._complete()
+
+    def _check_own_answer(self, text: Text, offer: Text) -> None:
+        """One that was created for an offer that has been replaced may answer nothing."""
+        if [(each.kind, each.mid) for each in text.lines] != [
+            (each.kind, each.mid) for each in offer.lines
+        ]:
+            raise Refused("InvalidAccessError")
+        for said, offered in zip(text.lines, offer.lines, strict=True):
+            if said.rejected:
+                continue
+            allowed = intersected(said.direction, mirrored(offered.direction))
+            if offered.rejected or allowed != said.direction:
+                raise Refused("InvalidAccessError")
+        if self._in_force(text) == self._restarts(offer):
+            raise Refused("InvalidAccessError")
 
     def set_remote(self, kind: str, text: Text | None) -> None:
         """setRemoteDescription() with one of the peer's."""
@@ -334,6 +311,9 @@ class Peer:
                 self._unmake(each)
         for index, line in enumerate(text.lines):
             owner = self._at(index)
+            if owner is not None and owner.stopped and owner.mid != line.mid:
+                owner.mid = owner.index = None
+                owner = None
             if line.kind == DATA:
                 self.data = self.data if line.rejected else index
             elif owner is None and not line.rejected:
@@ -344,21 +324,19 @@ class Peer:
 
     def _check_offer(self, text: Text) -> None:
         """Sections in force stay where they are (RFC 3264 section 8, RFC 9429 5.2.2)."""
-        current = self.current_remote.text.lines if self.current_remote is not None else ()
-        in_force = [
-            index == self.stable_data or self._stable_at(index) is not None
-            for index in range(len(current))
-        ]
-        self._check_places(text, current, in_force)
         if self.pending_remote is not None:
             # An offer after an offer is looked at as if the first had been answered.
-            pending = self.pending_remote.text.lines
-            owners = [self._at(index) for index in range(len(pending))]
-            living = [
-                index == self.data or (each is not None and not each.stopped)
-                for index, each in enumerate(owners)
-            ]
-            self._check_places(text, pending, living)
+            before, at, data = self.pending_remote.text.lines, self._at, self.data
+        elif self.current_remote is not None:
+            before, at, data = self.current_remote.text.lines, self._stable_at, self.stable_data
+        else:
+            return
+        owners = [at(index) for index in range(len(before))]
+        living = [
+            index == data or (each is not None and not each.stopped)
+            for index, each in enumerate(owners)
+        ]
+        self._check_places(text, before, living)
 
     @staticmethod
     def _check_places(text: Text, before: Sequence[Line], living: Sequence[bool]) -> None:
@@ -427,6 +405,9 @@ class Peer:
             if each is not None and (ours.rejected or theirs.rejected):
                 each.stop()
                 self.transceivers.remove(each)
+        self.transceivers = [
+            each for each in self.transceivers if not each.stopped or each.index is not None
+        ]
         for each in self.transceivers:
             each.by_peer = False
         self.bound = {each: (each.mid, each.index) for each in self.transceivers}

@@ -130,3 +130,53 @@ class Generation:
 
     ports: list[int] = field(factory=list)
     ended: bool = False
+
+
+@define(eq=False)
+class Flagged:
+    """The operations chain and the flag of negotiation being needed (4.4.1.2, 4.7.3)."""
+
+    state: str = STABLE
+    flag: bool = False
+    """[[NegotiationNeeded]]"""
+    chain: int = 0
+    on_empty: bool = False
+    tasks: int = 0
+    """Queued looks at the flag."""
+
+    def operation_began(self) -> None:
+        """One more in the chain."""
+        self.chain += 1
+
+    def operation_ended(self) -> None:
+        """One less."""
+        self.chain -= 1
+        if self.chain == 0 and self.on_empty and self.state != CLOSED:
+            self.on_empty = False
+            self.update_flag()
+
+    def update_flag(self) -> None:
+        """Update the negotiation-needed flag."""
+        if self.chain:
+            self.on_empty = True
+        else:
+            self.tasks += 1
+
+    def run_task(self) -> bool:
+        """The first queued task; whether it fires negotiationneeded."""
+        self.tasks -= 1
+        if self.state == CLOSED:
+            return False
+        if self.chain:
+            self.on_empty = True
+            return False
+        if self.state != STABLE:
+            return False
+        needed = self.needed()
+        fires = needed and not self.flag
+        self.flag = needed
+        return fires
+
+    def needed(self) -> bool:
+        """Is negotiation needed?"""
+        raise NotImplementedError

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from refreeze.jsep import Description, InvalidAccessError, StageGeneration
 from refreeze.sdp import SessionDescription
 
-from .sides import OFFER, ROLLBACK, Side, connected, exchange, line, only, ufrag
+from .sides import NEEDED, OFFER, PRANSWER, ROLLBACK, Side, connected, exchange, line, only, ufrag
 
 
 class LocalTests(SynchronousTestCase):
@@ -98,3 +98,45 @@ class RemoteTests(SynchronousTestCase):
         offer = one.offer()
         short = offer.sdp.split("m=application")[0]
         self.assertRaises(InvalidAccessError, two.take, Description(OFFER, short))
+
+
+class StoppedTests(SynchronousTestCase):
+    """Transceivers that an offer stopped."""
+
+    def setUp(self) -> None:
+        self.one, self.two = Side(1), Side(2)
+        self.one.jsep.add_transceiver("audio")
+        exchange(self.one, self.two)
+        (part,) = self.two.jsep.media.transceivers
+        self.two.jsep.stop_transceiver(part)
+        self.two.run_tasks()
+        self.one.run_tasks()
+
+    def test_after_its_rollback_we_have_to_offer_that_ourselves_rule_5(self) -> None:
+        """webrtc-pc 4.7.3: stopped, and its section is not rejected in a current description."""
+        one, two = self.one, self.two
+        one.take(two.offer())
+        one.did(one.jsep.set_local(ROLLBACK))
+        self.assertEqual(one.run_tasks(), [NEEDED])
+        two.did(two.jsep.set_local(ROLLBACK))
+        exchange(one, two)
+        self.assertEqual((one.jsep.media.transceivers, two.jsep.media.transceivers), ([], []))
+        self.assertEqual(one.run_tasks(), [])
+
+    def test_an_answer_that_does_not_reject_them_does_not_revive_them(self) -> None:
+        one, two = self.one, self.two
+        old = one.jsep.current_local
+        assert old is not None
+        one.take(two.offer())
+        one.did(one.jsep.set_local(Description(PRANSWER, one.jsep.create_answer().sdp)))
+        (part,) = one.jsep.media.transceivers
+        self.assertEqual((part.stopped, part.current), (True, "stopped"))
+        self.assertEqual(one.add("nonsense", part.mid), [])
+
+    def test_an_answer_to_an_offer_that_was_replaced_is_refused(self) -> None:
+        one, two = connected()
+        two.take(one.offer())
+        answer = two.jsep.create_answer()
+        two.take(one.offer(restart=True))
+        self.assertRaises(InvalidAccessError, two.jsep.set_local, answer)
+        self.assertEqual(two.state, "have-remote-offer")

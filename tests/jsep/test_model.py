@@ -25,7 +25,7 @@ from refreeze.ice import Credentials
 from refreeze.jsep import Direction
 
 from .both import End
-from .model_parts import DATA, PROVISIONAL, Line
+from .model_parts import DATA, PROVISIONAL, REMOTE_OFFER, Line
 from .sides import line
 
 STEPS = int(os.environ.get("REFREEZE_MODEL_STEPS", "2000"))
@@ -116,18 +116,26 @@ class Machine(RuleBasedStateMachine):
             _, text, sdp = other.sent[-1 - number % len(other.sent)]
             end.take(kind, text, sdp)
 
-    @rule(who=WHO, restart=st.booleans())
-    def exchange(self, who: int, restart: bool) -> None:
-        """As applications do it when nothing is in the way."""
+    @rule(who=WHO, restart=st.booleans(), provisional=st.booleans(), far=st.integers(1, 4))
+    def exchange(self, who: int, restart: bool, provisional: bool, far: int) -> None:
+        """As applications do it when nothing is in the way; *far*: how much of it."""
         one, two = self.two(who)
         offer = one.create("offer", restart=restart)
         if offer is None:
             return
         one.apply("offer", offer)
         two.take(*one.sent[-1])
-        two.apply_implicit()
-        one.take(*two.sent[-1]) if two.sent else None
-        one.came, two.came = len(two.sent), len(one.sent)
+        two.came = len(one.sent)
+        if far > 1 and provisional:
+            answer = two.create("answer")
+            if answer is not None:
+                two.apply("pranswer", answer)
+                one.take(*two.sent[-1])
+        if far > 2:
+            two.apply_implicit()
+        if far > 3 and two.sent:
+            one.take(*two.sent[-1])
+            one.came = len(two.sent)
 
     # Candidates
 
@@ -186,6 +194,16 @@ class Machine(RuleBasedStateMachine):
             )
 
     # Time
+
+    @rule(who=WHO, number=NUMBER, far=st.integers(2, 3))
+    def stop_and_roll_back(self, who: int, number: int, far: int) -> None:
+        """A stop that the peer hears of, and takes back or answers."""
+        two = self.ends[1 - who]
+        self.change_transceiver(who, number, None)
+        self.exchange(who, False, False, far)
+        if two.model.state == REMOTE_OFFER:
+            two.apply("rollback", None)
+        two.run_task()
 
     @rule(who=WHO)
     def run_task(self, who: int) -> None:

@@ -227,18 +227,21 @@ class Media:
                 continue
             if section.rejected or offer.rejected:
                 part.stop()
-            else:
+            elif not part.stopped:
                 said = direction_of(section)
                 part.current = said if local else said.reversed
 
     def replaced(self, offered: Sequence[MediaSection]) -> None:
-        """A remote offer that takes an earlier one's place may not make what that one made."""
+        """A remote offer may have taken the place of one that stopped a part, or even made it."""
         for part in list(self.parts):
             index = part.index
-            if not part.by_peer or part in self._stable or index is None:
+            if index is None or not (part.by_peer or part.stopped):
                 continue
             if index >= len(offered) or offered[index].mid != part.mid:
-                self._unmake(part)
+                if part.by_peer:
+                    self._unmake(part)
+                else:
+                    part.mid = part.index = None
 
     def stop_rejected(self, offered: Sequence[MediaSection]) -> None:
         """A remote offer that rejects a section stops its transceiver at once."""
@@ -259,10 +262,11 @@ class Media:
                 self.parts.remove(part)
             elif not self.data_wanted:
                 self.parts.remove(part)
+        self.forget_stopped()
         self._remember()
 
     def forget_stopped(self) -> None:
-        """Those that were stopped before any description had them are nobody's."""
+        """Those that were stopped and have no section, or not any more, are nobody's."""
         self.parts = [p for p in self.parts if not (p.stopped and p.index is None)]
 
     def _remember(self) -> None:
@@ -301,12 +305,12 @@ class Media:
 def _differs(part: Part, local: Applied | None, remote: Applied | None) -> bool:
     if part.stopping and not part.stopped:
         return True
-    if part.stopped:
-        return False
     bound = part.index is not None and local is not None and part.index < len(local.parsed.media)
     if not bound or local is None or remote is None or part.index is None:
-        return True
+        return not part.stopped
     ours, theirs = local.parsed.media[part.index], remote.parsed.media[part.index]
+    if part.stopped:  # by an offer that was rolled back
+        return not (ours.rejected or theirs.rejected)
     said, heard = direction_of(ours), direction_of(theirs).reversed
     assert part.direction is not None
     if local.type is DescriptionType.OFFER:

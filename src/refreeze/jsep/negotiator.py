@@ -49,7 +49,14 @@ from refreeze.jsep.errors import (
 from refreeze.jsep.media import MEDIA_KINDS, Direction, Part
 from refreeze.jsep.remote import RemoteCandidates
 from refreeze.jsep.roles import ice_controlling
-from refreeze.jsep.sections import Taken, check_answer, check_offer, take, transport_credentials
+from refreeze.jsep.sections import (
+    Taken,
+    check_answer,
+    check_offer,
+    check_own_answer,
+    take,
+    transport_credentials,
+)
 from refreeze.jsep.states import Side, SignalingState, after
 from refreeze.jsep.trickle import Trickle
 from refreeze.jsep.unrestarted import check_unchanged
@@ -149,8 +156,11 @@ class Negotiator(DescriptionMaker):
     def _local_answer(self, applied: Applied) -> list[Effect]:
         offer = self._pending_remote
         assert offer is not None, "the states see to it"
+        check_own_answer(applied.parsed, offer.parsed)
         effects: list[Effect] = []
         local, remote = applied.credentials, offer.credentials
+        if local is not None and remote is not None:
+            self._check_restart(self._restarts(offer), self._is_new(applied))
         if local is None or remote is None:
             effects += self._drop_ice() if applied.type is _ANSWER else ()
         elif self._is_new(applied) and self._started is None:
@@ -180,11 +190,11 @@ class Negotiator(DescriptionMaker):
             return [*self._rollback(), *self._enter(following)]
         parsed = _parse(description.sdp)
         if kind is _OFFER:
-            if self._current_remote is not None:
-                check_offer(parsed, self._current_remote.parsed, self.media.stable_at)
             if self._pending_remote is not None:
                 # As if it had been answered (webrtc-pc 4.4.1.5).
                 check_offer(parsed, self._pending_remote.parsed, self.media.at)
+            elif self._current_remote is not None:
+                check_offer(parsed, self._current_remote.parsed, self.media.stable_at)
             glare = self.signaling_state is SignalingState.HAVE_LOCAL_OFFER
             taken = take(parsed, self.media, glare=glare)
             effects = self._remote_offer(self._read_offer(parsed, taken), taken)
@@ -224,7 +234,7 @@ class Negotiator(DescriptionMaker):
         self._pending_remote = applied
         self.media.replaced(applied.parsed.media)
         self.media.stop_rejected(applied.parsed.media)
-        for each in taken:
+        for each in sorted(taken, key=lambda each: each.index):
             if each.part is None or each.part.index != each.index:
                 self.media.accept(each.offered, each.index, each.spec)
         if applied.credentials is not None and self._restarts(applied):
@@ -258,15 +268,20 @@ class Negotiator(DescriptionMaker):
             if self._peer is None and section is not None:
                 raise InvalidAccessError("the answer has no ICE credentials")
             return applied
-        if self._is_new(offer) and not self._restarts(applied):
-            raise NotRestarted("the answer to an ICE restart has the old credentials")
-        if not self._is_new(offer) and self._restarts(applied):
-            raise InvalidAccessError("the answer restarts ICE although the offer did not")
+        self._check_restart(self._is_new(offer), self._restarts(applied))
         self._continue(applied)
         started = self._pending_remote
         if started is not None and started.credentials == applied.credentials:
             applied.trickle = Trickle(seen=started.trickle.seen)
         return applied
+
+    @staticmethod
+    def _check_restart(offer: bool, answer: bool) -> None:
+        """Both restart, or neither."""
+        if offer and not answer:
+            raise NotRestarted("the answer to an ICE restart has the old credentials")
+        if answer and not offer:
+            raise InvalidAccessError("the answer restarts ICE although the offer did not")
 
     def _remote_answer(self, applied: Applied) -> list[Effect]:
         offer = self._pending_local

@@ -10,7 +10,7 @@ from refreeze.ice.credentials import Credentials
 from refreeze.jsep.codecs import accepted_data, accepted_media
 from refreeze.jsep.descriptions import SectionSpec
 from refreeze.jsep.errors import InvalidAccessError
-from refreeze.jsep.media import MEDIA_KINDS, Media, Part
+from refreeze.jsep.media import MEDIA_KINDS, Media, Part, direction_of
 from refreeze.sdp import MediaSection, SessionDescription
 
 
@@ -102,3 +102,14 @@ def check_answer(answer: SessionDescription, offer: SessionDescription) -> None:
             raise InvalidAccessError(
                 f"line {theirs.number}: an answer chooses active or passive", theirs.number
             )
+
+
+def check_own_answer(answer: SessionDescription, offer: SessionDescription) -> None:
+    """Ours may have been created for an offer that another replaced since."""
+    if len(answer.media) != len(offer.media):
+        raise InvalidAccessError("the answer is to another offer")
+    for ours, theirs in zip(answer.media, offer.media, strict=True):
+        said = direction_of(ours)
+        fits = not theirs.rejected and said.within(direction_of(theirs).reversed) is said
+        if (ours.kind, ours.mid) != (theirs.kind, theirs.mid) or not (ours.rejected or fits):
+            raise InvalidAccessError("the answer is to another offer")
