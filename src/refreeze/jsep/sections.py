@@ -110,6 +110,7 @@ def check_own_answer(answer: SessionDescription, offer: SessionDescription) -> N
         raise InvalidAccessError("the answer is to another offer")
     for ours, theirs in zip(answer.media, offer.media, strict=True):
         said = direction_of(ours)
-        fits = not theirs.rejected and said.within(direction_of(theirs).reversed) is said
+        allowed = said.within(direction_of(theirs).reversed)
+        fits = not theirs.rejected and (ours.kind not in MEDIA_KINDS or allowed is said)
         if (ours.kind, ours.mid) != (theirs.kind, theirs.mid) or not (ours.rejected or fits):
             raise InvalidAccessError("the answer is to another offer")
