@@ -44,7 +44,6 @@ class EventStream:
         """Headers are set; the response begins."""
         self._request.registerProducer(self, True)
         self._request.notifyFinish().addBoth(self._lost)
-        self._write(b": refreeze\n\n")
         self._keep_alive()
 
     def send(self, envelope: Envelope) -> None:

@@ -21,6 +21,8 @@ from refreeze.signaling.http.problems import MEDIA_TYPE, Problem, busy
 MAX_BODY: Final = 64 * 1024
 MAX_SECONDS: Final = 10.0
 """For a whole request to come, however it drips."""
+MAX_IDLE: Final = MAX_SECONDS + 1.0
+"""Without a byte; between two requests, in effect."""
 LINGER: Final = 1.0
 """For a client to read why it is refused, and to close."""
 MAX_CONNECTIONS: Final = 200
@@ -166,7 +168,7 @@ class BoundedSite(Site):
             requestFactory=BoundedRequest,
             # No resource of ours takes forms, and some types of content upset what reads them.
             parsePOSTFormSubmission=False,
-            timeout=MAX_SECONDS,
+            timeout=MAX_IDLE,
             reactor=clock,
         )
         self.clock = clock
