@@ -99,6 +99,8 @@ class Firefox(Page):
             "WebDriver:ExecuteAsyncScript",
             {"script": body, "args": [], "sandbox": "keep", "newSandbox": False},
         )["value"]
+        if answer is None:
+            raise LabError("firefox: the page went away meanwhile")
         if "error" in answer:
             raise LabError(f"firefox: {answer['error'][:600]}")
         return answer.get("value")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any
 
-from tests.lab.commands import LabError
+from tests.lab.commands import LabError, until
 
 _SCRIPT = """
 globalThis.pc = new RTCPeerConnection();
@@ -58,6 +59,20 @@ class Page(ABC):
     def load(self) -> None:
         """Begin."""
         self.run(_SCRIPT)
+
+    def visit(self, url: str) -> None:
+        """Another page instead, from its beginning, even if it is at that place already."""
+        for each in ("about:blank", url):
+            self.run(f"location.href = {json.dumps(each)}")
+            until(partial(self._arrived, each), each)
+
+    def _arrived(self, url: str) -> bool:
+        """While a browser is between two pages it may know neither. A page may cut its fragment."""
+        try:
+            place, state = self.run("return [location.href, document.readyState]")
+        except LabError:
+            return False
+        return state == "complete" and url.startswith(place)
 
     # What it says of itself
 

@@ -1,0 +1,193 @@
+"""The page that a daemon serves, in real browsers: it connects, and both ends keep the path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.interop.peers import missing
+from tests.lab import chromium, firefox
+from tests.lab.case import LabCase
+from tests.lab.commands import until
+from tests.lab.daemons import Daemon, start_all
+from tests.lab.page import Page
+from tests.lab.segment import Segment, public4, public6
+
+SESSION = "web"
+TOKEN = "0123456789abcdef-lab"
+PORT = 8080
+GOOD = ("connected", "completed")
+SILENCE = """
+table inet silence {
+  chain in { type filter hook input priority 0; meta l4proto udp drop; }
+  chain out { type filter hook output priority 0; meta l4proto udp drop; }
+}
+"""
+FAILS_AFTER = 20.0
+"""Seconds: the daemon is `failed` after 7 to 9."""
+
+
+class PageStory:
+    """One daemon, one browser, one session; the story is the same for all browsers."""
+
+    browser: Page
+    daemon: Daemon
+    lab: Any
+    segment: Segment
+
+    def begin(self: Any) -> None:
+        """The page is connected."""
+        what = self.lacking()
+        if what is not None:
+            missing(what)
+        tokens = self.lab.directory / "tokens"
+        tokens.touch(mode=0o600)
+        tokens.write_text(f"{SESSION} {TOKEN}\n")
+        self.segment = Segment(self.lab)
+        self.machine = self.segment.public("browser", 22)
+        self.browser = self.browser_at(self.machine)
+        self.browser.start()
+        self.addCleanup(self.browser.close)
+        http = {
+            "listen": f"tcp:{public4(21)}:{PORT}",
+            "behind_proxy": True,
+            "tokens": str(tokens),
+            "page": True,
+        }
+        session = {
+            "peer": "browser",
+            "protect": "dtls",
+            "signaling": "http",
+            "listen": "127.0.0.1:7001",
+        }
+        self.daemon = Daemon(
+            self.lab,
+            self.segment.public("alice", 21),
+            "alice",
+            {
+                "http": http,
+                "sessions": {SESSION: session},
+                "watchdog": {"operator_interval": 0.1},
+            },
+        )
+        start_all(self.daemon)
+        self.visit()
+        self.until_connected()
+
+    def visit(self) -> None:
+        """The page with session and token in its fragment."""
+        place = f"http://{public4(21)}:{PORT}/#session={SESSION}&token={TOKEN}"
+        self.browser.visit(place)
+
+    # What the page shows
+
+    def text(self, name: str) -> str:
+        """Of one of its elements."""
+        return str(self.browser.run(f"return document.getElementById('{name}').textContent"))
+
+    def restarts(self) -> list[list[str]]:
+        """By, why and outcome, the latest first."""
+        rows: list[list[str]] = self.browser.run(
+            "return [...document.querySelectorAll('#restarts tr')]"
+            ".map((row) => [...row.cells].slice(1).map((cell) => cell.textContent))"
+        )
+        return rows
+
+    def click(self, name: str) -> None:
+        """A button."""
+        self.browser.run(f"document.getElementById('{name}').click()")
+
+    def told(self) -> str:
+        """For whoever waits in vain."""
+        return f"{self.text('state')}, {self.text('problem')}, {self.restarts()}"
+
+    @property
+    def protect(self) -> Mapping[str, Any]:
+        """What the daemon shows of DTLS."""
+        (shown,) = self.daemon.show(SESSION, "protect")
+        return shown
+
+    def until_connected(self) -> None:
+        """As both sides have it."""
+        until(lambda: self.text("state") == "connected", lambda: f"the page: {self.told()}")
+        self.daemon.wait_up(SESSION)
+        until(lambda: self.protect["state"] == "connected", "our DTLS")
+
+    def until_restarts(self, count: int, seconds: float = FAILS_AFTER) -> None:
+        """So many restarts are answered, as the page has it, and over, as the daemon does."""
+
+        def answered() -> bool:
+            return [row[2] for row in self.restarts()].count("answered") >= count
+
+        until(answered, lambda: f"restart {count}: {self.told()}", seconds)
+        until(lambda: len(self.daemon.rounds(SESSION)) > count, f"round {count + 1}", seconds)
+
+    # The story
+
+    def test_it_connects_and_either_side_restarts_and_both_at_once(self: Any) -> None:
+        """Perfect negotiation: the daemon's offer stands, and DTLS goes on all along (rule 30)."""
+        until(lambda: self.text("pair") != "none", "the pair")
+        self.assertRegex(self.text("pair"), f"({public4(21)}|{public6(21)}):")
+        self.assertEqual(self.protect["association"], 1)
+        self.assertEqual((self.text("problem"), self.restarts()), ("none", []))
+
+        self.click("restart")
+        self.until_restarts(1)
+        self.assertEqual(self.restarts()[0], ["us", "asked", "answered"])
+        self.until_connected()
+        self.daemon.ask(f"restart {SESSION}")
+        self.until_restarts(2)
+        self.assertEqual(self.restarts()[0][0], "daemon")
+        self.until_connected()
+        self.daemon.ask(f"restart {SESSION}")
+        self.click("restart")
+        self.until_restarts(3)
+        self.until_connected()
+        self.assertEqual(self.protect["association"], 1)
+
+    def test_the_watchdog_leads_out_of_failed_and_a_page_comes_back(self: Any) -> None:
+        """Packets are dropped for as long as it takes; nobody touches anything. A page that is
+        loaded again takes the session's place, and one whose daemon was killed finds the next.
+        """
+        self.machine.nft(SILENCE)
+        until(lambda: self.daemon.state(SESSION) == "failed", "the daemon to call it", FAILS_AFTER)
+        self.machine.nft("delete table inet silence")
+        self.daemon.wait_up(SESSION, FAILS_AFTER)
+        self.until_connected()
+        self.assertIn("daemon", [row[0] for row in self.restarts()])
+
+        self.visit()
+        self.until_connected()
+        until(lambda: self.protect["association"] == 2, "another association")
+        self.daemon.kill()
+        start_all(self.daemon)
+        until(lambda: [row[0] for row in self.restarts()] == ["new"], self.told, FAILS_AFTER)
+        self.until_connected()
+
+
+class ChromiumPageTests(PageStory, LabCase):
+    """In Chromium."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin()
+
+    def lacking(self) -> str | None:
+        return chromium.lacking()
+
+    def browser_at(self, machine: Any) -> Page:
+        return chromium.Chromium(machine)
+
+
+class FirefoxPageTests(PageStory, LabCase):
+    """In Firefox."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin()
+
+    def lacking(self) -> str | None:
+        return firefox.lacking()
+
+    def browser_at(self, machine: Any) -> Page:
+        return firefox.Firefox(machine)
