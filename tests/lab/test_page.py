@@ -30,6 +30,8 @@ FAILS_AFTER = 20.0
 class PageStory:
     """One daemon, one browser, one session; the story is the same for all browsers."""
 
+    led_out_by = "daemon"
+    """Whose restart leads out of failed."""
     browser: Page
     daemon: Daemon
     lab: Any
@@ -168,11 +170,12 @@ class PageStory:
         self.machine.nft("delete table inet silence")
         self.daemon.wait_up(SESSION, FAILS_AFTER)
         self.until_connected()
-        self.assertIn("daemon", [row[0] for row in self.restarts()])
+        self.assertIn(self.led_out_by, [row[0] for row in self.restarts()])
 
+        before = self.protect["association"]
         self.visit()
         self.until_connected()
-        until(lambda: self.protect["association"] == 2, "another association")
+        until(lambda: self.protect["association"] > before, "another association")
         self.daemon.kill()
         start_all(self.daemon)
         until(lambda: [row[0] for row in self.restarts()] == ["new"], self.told, FAILS_AFTER)
@@ -194,7 +197,9 @@ class ChromiumPageTests(PageStory, LabCase):
 
 
 class FirefoxPageTests(PageStory, LabCase):
-    """In Firefox."""
+    """In Firefox, which gives DTLS up with the path: only a new session helps then."""
+
+    led_out_by = "new"
 
     def setUp(self) -> None:
         super().setUp()

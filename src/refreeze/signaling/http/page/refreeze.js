@@ -216,7 +216,9 @@ export class Refreeze extends EventTarget {
     const here = () => life === this.life && !this.closed;
     pc.onconnectionstatechange = () => here() && this.stateChanged();
     pc.oniceconnectionstatechange = () => {
-      if (here() && pc.iceConnectionState === 'failed') this.restart('failed');
+      if (!here()) return;
+      if (pc.iceConnectionState === 'failed') this.restart('failed');
+      this.lookAtDtls();
     };
     pc.onicecandidate = ({candidate}) => here() && this.gathered(candidate);
     await pc.setLocalDescription();
@@ -263,6 +265,13 @@ export class Refreeze extends EventTarget {
   stateChanged() {
     this.tell('state');
     this.showPair();
+    this.lookAtDtls();
+  }
+
+  /** No restart heals DTLS: Firefox gives it up when a restart's checks found no way in time. */
+  lookAtDtls() {
+    const dtls = this.pc.sctp && this.pc.sctp.transport;
+    if (dtls && ['failed', 'closed'].includes(dtls.state)) this.again('DTLS is over');
   }
 
   async showPair() {
