@@ -6,7 +6,7 @@ Floors keep their counters; here they are read, at the moment they are asked for
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from attrs import asdict, define
@@ -177,8 +177,45 @@ class ProtectionCollector(Collector):
         yield GaugeMetricFamily(name, "Unix time.", value=expires)
 
 
+class Front(Protocol):
+    """The listener for browsers."""
+
+    @property
+    def connections(self) -> int: ...
+
+    @property
+    def clients(self) -> int: ...
+
+    @property
+    def responses(self) -> Mapping[int, int]: ...
+
+
+@define(eq=False, repr=False)
+class FrontCollector(Collector):
+    """The sessions on HTTP, and what their clients were answered."""
+
+    front: Front
+
+    def collect(self) -> Iterator[Metric]:
+        """Gauges, and responses by status."""
+        front = self.front
+        for name, text, value in (
+            ("refreeze_http_connections", "That are open.", front.connections),
+            ("refreeze_http_clients", "Sessions with a client's resource.", front.clients),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        family = CounterMetricFamily("refreeze_http_responses", "By status.", labels=["status"])
+        for status, number in sorted(front.responses.items()):
+            family.add_metric([str(status)], number)
+        yield family
+
+
 def exposition(
-    supervisor: Supervisor, network: Network, signals: Signals, certificate: KeptCertificate
+    supervisor: Supervisor,
+    network: Network,
+    signals: Signals,
+    certificate: KeptCertificate,
+    front: Front | None = None,
 ) -> str:
     """The text that a scrape gets."""
     registry = CollectorRegistry(auto_describe=False)
@@ -186,6 +223,8 @@ def exposition(
     registry.register(NetworkCollector(network))
     registry.register(SignalingCollector(signals))
     registry.register(ProtectionCollector(certificate))
+    if front is not None:
+        registry.register(FrontCollector(front))
     return generate_latest(registry).decode()
 
 

@@ -102,7 +102,7 @@ class Daemon(Service):
             save_round=self.store.save_round,
             describe=self._describe,
             expose=lambda supervisor: exposition(
-                supervisor, self.ground, self.meeting, self.certificate
+                supervisor, self.ground, self.meeting, self.certificate, self._frontage
             ),
             deliver_signal=self._deliver_signal,
             reread=self.reload,

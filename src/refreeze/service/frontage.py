@@ -88,10 +88,24 @@ class Frontage(Service):
         self._doorway.access = access
         self._doorway.page = page_files() if settings.page else {}
 
+    @property
+    def connections(self) -> int:
+        """That are open."""
+        return self.site.connections
+
+    @property
+    def clients(self) -> int:
+        """Sessions at which somebody is."""
+        return sum(each.life is not None for each in self.signaling.carriers.values())
+
+    @property
+    def responses(self) -> Mapping[int, int]:
+        """By status, since the daemon started."""
+        return self.site.counters + self._doorway.counters
+
     def status(self) -> dict[str, Any]:
         """What `status` shows of it."""
-        clients = sum(each.life is not None for each in self.signaling.carriers.values())
-        return {"http_connections": self.site.connections, "http_clients": clients}
+        return {"http_connections": self.connections, "http_clients": self.clients}
 
     def _listens(self, port: Any) -> None:
         self._port = port

@@ -85,8 +85,16 @@ class Browser:
         self.etag = reply.headers["etag"]
         theirs = SessionDescription.parse(self.connection.remoteDescription.sdp)
         answer = restarted(theirs, Fragment.parse(reply.text))
-        self.remote(DescriptionType.ANSWER, answer.replace("actpass", "passive"))
+        self.remote(DescriptionType.ANSWER, answer.replace("actpass", self._role()))
         return reply
+
+    def _role(self) -> str:
+        """The daemon's in DTLS, as agreed with its first answer or with ours."""
+        current = self.connection.currentLocalDescription
+        if "a=setup:actpass" in current.sdp:
+            current = self.connection.currentRemoteDescription
+            return "active" if "a=setup:active" in current.sdp else "passive"
+        return "passive" if "a=setup:active" in current.sdp else "active"
 
     def trickle(self) -> None:
         """What was gathered since."""

@@ -218,9 +218,12 @@ class Script:
     answering: Callable[[Envelope], str | None] = lambda offer: sdp("daemon", "passive")
     judging: Callable[[Envelope], object] = lambda answer: None
     """What becomes of the client's answers."""
+    fails: bool = False
     _made: int = 0
 
     def envelope_received(self, envelope: Envelope) -> None:
+        if self.fails:
+            raise RuntimeError("on purpose")
         self.heard.append(envelope)
         if envelope.kind is EnvelopeKind.OFFER:
             self.reactor.callLater(0, self._answer, envelope)

@@ -118,8 +118,8 @@ class HttpCarrier:
 
     def detach(self) -> None:
         self.detached = True
-        self._end("session-closed")
         self.gone(self)
+        self._end("session-closed")
 
     # What the resource asks for
 

@@ -58,10 +58,12 @@ class HttpSettings:
         if self.listen is None:
             return None
         kind, _, rest = self.listen.partition(":")
+        named = f"tls:{rest}" if kind == "tcp" else f"unix:{rest}"
         try:
-            place = check_hub_endpoint(f"tls:{rest}" if kind == "tcp" else self.listen)
+            place = check_hub_endpoint(named)
         except HubEndpointError as error:
-            raise ValueError(f"listen: {error}") from None
+            why = str(error).removeprefix(f"{named!r}: ")
+            raise ValueError(f"listen: {self.listen!r}: {why}") from None
         if kind == "tcp" and isinstance(place, TlsPlace) and place.listenable:
             return place
         if kind == "unix" and isinstance(place, UnixPlace):
