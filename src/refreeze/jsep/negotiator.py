@@ -402,6 +402,15 @@ class Negotiator(DescriptionMaker):
         """Gathering for that generation is over (rule 53)."""
         self._gathered.of(ufrag).end()
 
+    def place_of(self, ufrag: str) -> tuple[str | None, int]:
+        """mid and index of the section with that generation's ICE lines (rule 53)."""
+        held = (self._pending_local, self._current_local)
+        found = next((each for each in held if each is not None and each.ufrag == ufrag), None)
+        if found is None or found.section is None:
+            return None, 0
+        places = enumerate(found.parsed.media)
+        return found.section.mid, next(i for i, each in places if each is found.section)
+
     # What is wished
 
     def want_data(self) -> None:

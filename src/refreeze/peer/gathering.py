@@ -43,6 +43,10 @@ class Descriptions(Protocol):
 
     def local_end_of_candidates(self, ufrag: str) -> None: ...
 
+    def place_of(self, ufrag: str) -> tuple[str | None, int]:
+        """mid and index of the section that has the ICE lines of that generation."""
+        ...
+
 
 class Generations(Protocol):
     """Where they are paired (RTCIceTransport)."""
@@ -96,8 +100,8 @@ class GenerationGathering:
         if self.over:
             return
         self.generations.add_local_candidate(self.ufrag, candidate)
-        shown = RTCIceCandidate(format_candidate(signaled), self.ufrag)
-        self._surface(lambda: self.descriptions.local_candidate(signaled), shown)
+        line = format_candidate(signaled)
+        self._surface(lambda: self.descriptions.local_candidate(signaled), line)
 
     def server_failed(self, problem: ServerProblem) -> None:
         """See GatherReceiver; an address is told only if it is one that candidates show."""
@@ -116,12 +120,10 @@ class GenerationGathering:
         self.over = True
         self.generations.end_of_local_candidates(self.ufrag)
         ufrag = self.ufrag
-        self._surface(
-            lambda: self.descriptions.local_end_of_candidates(ufrag), RTCIceCandidate("", ufrag)
-        )
+        self._surface(lambda: self.descriptions.local_end_of_candidates(ufrag), "")
         self._soon(self.ended)
 
-    def _surface(self, describe: Callable[[], None], shown: RTCIceCandidate) -> None:
+    def _surface(self, describe: Callable[[], None], line: str) -> None:
         """Into the description, and told, in one task (rule 54)."""
         if self.show_at_once:
             describe()
@@ -129,6 +131,8 @@ class GenerationGathering:
         def surface() -> None:
             if not self.show_at_once:
                 describe()
+            mid, index = self.descriptions.place_of(self.ufrag)
+            shown = RTCIceCandidate(line, self.ufrag, sdpMid=mid, sdpMLineIndex=index)
             self.fire(Event("icecandidate", self, shown))
 
         self._soon(surface)

@@ -177,11 +177,19 @@ class Transports:
             self.environment.queue_task(lambda: gathering.start(self.environment.gatherer))
 
     def _abandon_gathering(self, ufrag: str) -> None:
-        """A rolled back generation's; what is shown is the one's before it (rule 62)."""
-        if self._gathering is not None and self._gathering.ufrag == ufrag:
-            self._gathering.cancel()
-            shown = "new" if self.ice.transport.active is None else "complete"
-            self.environment.queue_task(lambda: self._show_gathering(shown))
+        """A rolled back generation's; what is shown is the one's before it (rule 62).
+
+        If another generation takes its place, that one's is shown.
+        """
+        abandoned = self._gathering
+        if abandoned is not None and abandoned.ufrag == ufrag:
+            abandoned.cancel()
+
+            def show() -> None:
+                if self._gathering is abandoned:
+                    self._show_gathering("new" if self.ice.transport.active is None else "complete")
+
+            self.environment.queue_task(show)
 
     def _show_gathering(self, state: str, *, over: bool = False) -> None:
         """The transport's state, the connection's, then the events of both, and the end (53)."""
