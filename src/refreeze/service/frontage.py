@@ -21,11 +21,14 @@ from refreeze.signaling.http.settings import HttpSettings
 from refreeze.signaling.http.wire import BoundedSite
 from refreeze.signaling.places import UnixPlace, server_endpoint
 
+_SCRIPT: Final = "text/javascript; charset=utf-8"
 _PAGE: Final = {
     "/": ("index.html", "text/html; charset=utf-8"),
-    "/refreeze.js": ("refreeze.js", "text/javascript; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", _SCRIPT),
+    "/refreeze.js": ("refreeze.js", _SCRIPT),
+    "/requests.js": ("requests.js", _SCRIPT),
+    "/sdp.js": ("sdp.js", _SCRIPT),
 }
 _MAX_PEM: Final = 256 * 1024
 

@@ -9,6 +9,7 @@ let link = null;
 function show() {
   const state = link ? link.state : 'new';
   at('state').textContent = state;
+  if (state === 'connected') at('problem').textContent = 'none';
   at('restart').disabled = at('close').disabled = !link || state === 'closed';
 }
 

@@ -7,147 +7,306 @@
  *
  * The path is kept from both ends: the daemon's watchdog offers restarts over the event stream, and
  * this side restarts by itself when its own state is `failed`. When both do so at once, the daemon's
- * offer stands and ours is rolled back (perfect negotiation, with this side polite).
+ * offer stands and ours is rolled back (perfect negotiation, with this side polite). A resource that
+ * is gone is followed by a new session.
  *
  * No dependencies, no build step; nothing here needs a secure context.
  */
 
+import {HttpProblem, Resource} from './requests.js';
+import {answerOf, credentialsOf, fragmentOf, linesOf} from './sdp.js';
+
+export {HttpProblem};
+
 const SDP = 'application/sdp';
 const FRAGMENT = 'application/trickle-ice-sdpfrag';
-const ICE = /^a=(ice-ufrag|ice-pwd|candidate|end-of-candidates|remote-candidates)(:|$)/;
+const JSON_TYPE = 'application/json';
 const BACK_OFF = [0.2, 0.5, 1, 2, 5];
 const BUSY = new Set([409, 429, 503]);
-
-/** What the daemon answered when it did not do what it was asked for. */
-export class HttpProblem extends Error {
-  constructor(status, detail, retryAfter) {
-    super(`${status}: ${detail}`);
-    this.name = 'HttpProblem';
-    this.status = status;
-    this.retryAfter = retryAfter;
-  }
-}
-
-// Descriptions and fragments
-
-/** Lines without their ends. */
-function linesOf(text) {
-  return text.split(/\r?\n/).filter((line) => line);
-}
-
-/** Session lines, and the lines of every m= section. */
-export function sectionsOf(sdp) {
-  const found = [[]];
-  for (const line of linesOf(sdp)) {
-    if (line.startsWith('m=')) found.push([]);
-    found.at(-1).push(line);
-  }
-  return {session: found[0], media: found.slice(1)};
-}
-
-function valueOf(lines, name) {
-  const line = lines.find((each) => each.startsWith(`a=${name}:`));
-  return line && line.slice(name.length + 3);
-}
-
-/** The section whose transport all use: the first of the BUNDLE group, or of all, that lives. */
-function taggedOf({session, media}) {
-  const group = valueOf(session, 'group');
-  const mids = group && group.startsWith('BUNDLE ') ? group.split(' ').slice(1) : [];
-  const named = mids.map((mid) => media.find((lines) => valueOf(lines, 'mid') === mid));
-  const lives = (lines) => lines && !/^m=\S+ 0 /.test(lines[0]);
-  return named.find(lives) || media.find(lives) || media[0];
-}
-
-/** The credentials of a description or a fragment. */
-export function credentialsOf(text) {
-  const parsed = sectionsOf(text);
-  const levels = [taggedOf(parsed) || [], parsed.session, ...parsed.media];
-  const find = (name) => levels.map((lines) => valueOf(lines, name)).find((value) => value);
-  return {ufrag: find('ice-ufrag'), pwd: find('ice-pwd')};
-}
-
-/** A fragment with the ICE of the BUNDLE-tagged section (RFC 9725 section 4.3.3). */
-export function fragmentOf(sdp, candidates = null) {
-  const parsed = sectionsOf(sdp);
-  const tagged = taggedOf(parsed);
-  const {ufrag, pwd} = credentialsOf(sdp);
-  const group = parsed.session.filter((line) => line.startsWith('a=group:BUNDLE'));
-  const options = [...parsed.session, ...tagged].filter((line) => line.startsWith('a=ice-options:'));
-  const own = tagged.filter((line) => /^a=(candidate:|end-of-candidates$)/.test(line));
-  return [
-    ...group,
-    ...options.slice(0, 1),
-    tagged[0],
-    `a=mid:${valueOf(tagged, 'mid')}`,
-    `a=ice-ufrag:${ufrag}`,
-    `a=ice-pwd:${pwd}`,
-    ...(candidates || own),
-    '',
-  ].join('\r\n');
-}
-
-/**
- * The daemon's last description as the answer to a restart: with the ICE of its fragment.
- *
- * What was an offer left the role in DTLS open; *local*, our answer to it, took one.
- */
-export function answerOf(remote, fragment, local) {
-  const parsed = sectionsOf(remote);
-  const tagged = taggedOf(parsed);
-  const {ufrag, pwd} = credentialsOf(fragment);
-  const candidates = linesOf(fragment).filter((line) => /^a=(candidate:|end-of)/.test(line));
-  const role = /^a=setup:passive/m.test(local) ? 'active' : 'passive';
-  const rewritten = (lines) => {
-    const kept = lines
-      .filter((line) => !ICE.test(line))
-      .map((line) => (line === 'a=setup:actpass' ? `a=setup:${role}` : line));
-    if (lines !== tagged) return kept;
-    return [...kept, `a=ice-ufrag:${ufrag}`, `a=ice-pwd:${pwd}`, ...candidates];
-  };
-  const all = [parsed.session, ...parsed.media].map(rewritten).flat();
-  return all.map((line) => `${line}\r\n`).join('');
-}
-
-// The event stream
-
-/** Events of a text/event-stream, fed piece by piece (HTML section 9.2.6). */
-export class EventParser {
-  constructor(onevent) {
-    this.onevent = onevent;
-    this.rest = '';
-    this.kind = '';
-    this.data = [];
-  }
-
-  feed(text) {
-    this.rest += text;
-    const lines = this.rest.split(/\r\n|\n|\r(?!$)/);
-    this.rest = lines.pop();
-    for (const line of lines) this.line(line);
-  }
-
-  line(line) {
-    if (line === '') {
-      if (this.data.length) this.onevent(this.kind || 'message', this.data.join('\n'));
-      this.kind = '';
-      this.data = [];
-      return;
-    }
-    const [, name, value] = line.match(/^([^:]*):? ?(.*)$/);
-    if (name === 'event') this.kind = value;
-    else if (name === 'data') this.data.push(value);
-  }
-}
+const MAX_RESTARTS = 100;
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+const delay = (tries) => BACK_OFF[Math.min(tries, BACK_OFF.length - 1)];
 
 /**
- * One session's connection.
+ * From an offer to the end of its resource. What is over changes nothing any more: whatever was
+ * under way looks at that after each wait. (On a closed connection some waits never end.)
+ */
+class Life {
+  constructor(link) {
+    this.link = link;
+    this.resource = new Resource(link.url, link.token);
+    this.pc = new RTCPeerConnection({iceServers: link.iceServers});
+    this.created = false;
+    this.etag = null;
+    this.over = false;
+    this.exchanges = Promise.resolve();
+    this.waiting = [];
+    this.latest = null;
+    this.answered = null;
+    this.why = null;
+    this.timer = null;
+    this.misses = 0;
+    this.ended = new Promise((_, fail) => {
+      this.abandon = () => fail(new DOMException('the session was closed', 'AbortError'));
+    });
+    this.ended.catch(() => {});
+  }
+
+  /** Offer, and begin to listen. */
+  begin() {
+    return Promise.race([this.offerFirst(), this.ended]);
+  }
+
+  /** Nothing more happens; a resource that there is hears of it. */
+  end() {
+    if (this.over) return;
+    this.over = true;
+    clearTimeout(this.timer);
+    if (this.created) this.resource.leave();
+    else this.resource.abort();
+    this.pc.close();
+    this.abandon();
+  }
+
+  /** What the daemon has of us is gone, or of no use: the next POST takes its place. */
+  lost(reason) {
+    if (this.over) return;
+    this.created = false;
+    this.end();
+    this.link.lost(reason);
+  }
+
+  async offerFirst() {
+    const {link, pc, resource} = this;
+    const here = (work) => (event) => this.over || work(event);
+    if (link.prepare) link.prepare(pc);
+    else pc.createDataChannel('refreeze');
+    pc.onconnectionstatechange = here(() => {
+      link.stateChanged();
+      this.lookAtDtls();
+    });
+    pc.oniceconnectionstatechange = here(() => {
+      if (pc.iceConnectionState === 'failed') this.restart('failed');
+      this.lookAtDtls();
+    });
+    pc.onicecandidate = here(({candidate}) => this.gathered(candidate));
+    await pc.setLocalDescription();
+    if (this.over) return;
+    const {headers, text} = await resource.ask('POST', '', {'Content-Type': SDP}, this.described());
+    resource.url = new URL(headers.get('Location'), new URL(link.url, location.href)).href;
+    if (this.over) return resource.leave();
+    this.created = true;
+    await pc.setRemoteDescription({type: 'answer', sdp: text});
+    if (this.over) return;
+    this.agreed(headers);
+    pc.onnegotiationneeded = here(() => this.timer || this.exchange(() => this.offerRestart()));
+    const selected = pc.sctp && pc.sctp.transport.iceTransport;
+    if (selected) selected.onselectedcandidatepairchange = here(() => link.showPair());
+    this.listen();
+  }
+
+  /** No restart heals DTLS: Firefox gives it up when a restart's checks found no way in time. */
+  lookAtDtls() {
+    const dtls = this.pc.sctp && this.pc.sctp.transport;
+    if (dtls && ['failed', 'closed'].includes(dtls.state)) this.lost('DTLS is over');
+  }
+
+  /** Exchanges come one after the other. */
+  exchange(work) {
+    const run = () => (this.over ? null : work());
+    this.exchanges = this.exchanges.then(run).catch((error) => this.over || this.link.fail(error));
+  }
+
+  /** After a failure: once, a while later, whatever is still to be done. */
+  later(error) {
+    if (this.timer) return;
+    const seconds = error.retryAfter || delay(this.misses++);
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.exchange(() => this.trickle());
+      this.exchange(() => this.offerRestart());
+    }, seconds * 1000);
+  }
+
+  /** The ICE session has this entity tag from now on, and what was gathered for it can go. */
+  agreed(headers) {
+    this.etag = headers.get('ETag') || this.etag;
+    this.misses = 0;
+    this.exchange(() => this.trickle());
+  }
+
+  // Candidates
+
+  /** Our description; the candidates that it has need not be trickled. */
+  described() {
+    const {sdp} = this.pc.localDescription;
+    const known = new Set(linesOf(sdp));
+    const {ufrag} = credentialsOf(sdp);
+    this.waiting = this.waiting.filter((each) => each.ufrag === ufrag && !known.has(each.line));
+    return sdp;
+  }
+
+  gathered(candidate) {
+    if (candidate && !candidate.candidate) return; // The end of one generation; null is of all.
+    const {ufrag} = credentialsOf(this.pc.localDescription.sdp);
+    const line = candidate ? `a=${candidate.candidate}` : 'a=end-of-candidates';
+    this.waiting.push({ufrag: (candidate && candidate.usernameFragment) || ufrag, line});
+    this.exchange(() => this.trickle());
+  }
+
+  /** What is new of the generation in force; that of a restart waits for its entity tag (rule 73). */
+  async trickle() {
+    const {pc} = this;
+    if (!this.waiting.length || !this.etag || pc.signalingState !== 'stable') return;
+    const {sdp} = pc.localDescription;
+    const {ufrag} = credentialsOf(sdp);
+    const due = this.waiting.filter((each) => each.ufrag === ufrag);
+    this.waiting = [];
+    if (!due.length) return;
+    const headers = {'Content-Type': FRAGMENT, 'If-Match': this.etag};
+    try {
+      await this.resource.ask('PATCH', '', headers, fragmentOf(sdp, due.map(({line}) => line)));
+    } catch (error) {
+      if (this.over) return;
+      if (error.status === 404) this.lost('the resource is gone');
+      else if (error.status === 412) this.restart('out of step');
+      else if (error.status && !BUSY.has(error.status)) this.link.fail(error);
+      else {
+        this.waiting = [...due, ...this.waiting];
+        this.later(error);
+      }
+    }
+  }
+
+  async takeCandidate(init) {
+    try {
+      await this.pc.addIceCandidate(init);
+    } catch {
+      // Of a generation that is over.
+    }
+  }
+
+  // Restarts
+
+  restart(why) {
+    this.why = why;
+    this.pc.restartIce();
+  }
+
+  /** Ours: a PATCH with the wildcard, whose response is the answer. */
+  async offerRestart() {
+    const {link, pc} = this;
+    if (pc.signalingState !== 'stable') return;
+    const offer = await pc.createOffer();
+    // The daemon's offer may have brought new credentials meanwhile; and nothing but ICE can change.
+    const {ufrag} = credentialsOf(pc.currentLocalDescription.sdp);
+    if (this.over || credentialsOf(offer.sdp).ufrag === ufrag) return;
+    const entry = link.began('us', this.why || 'negotiation needed');
+    try {
+      await pc.setLocalDescription(offer);
+      if (this.over) return;
+      const wanted = {'Content-Type': FRAGMENT, 'If-Match': link.wildcard};
+      const {headers, text} = await this.resource.ask(
+        'PATCH', '', wanted, fragmentOf(this.described()));
+      if (this.over) return;
+      const {currentLocalDescription: ours, currentRemoteDescription: theirs} = pc;
+      await pc.setRemoteDescription({type: 'answer', sdp: answerOf(theirs.sdp, text, ours.sdp)});
+      if (this.over) return;
+      this.why = null;
+      this.agreed(headers);
+      link.ended(entry, 'answered');
+    } catch (error) {
+      if (this.over) return;
+      link.ended(entry, error.status === 409 ? 'the daemon offers itself' : String(error.message));
+      if (error.status === 404) return this.lost('the resource is gone');
+      if (!error.status) link.fail(error);
+      this.later(error);
+      if (pc.signalingState === 'have-local-offer') {
+        await pc.setLocalDescription({type: 'rollback'});
+      }
+    }
+  }
+
+  /** The daemon's, on the stream: it stands, whatever we were about to do. */
+  async takeOffer({id, sdp}) {
+    const {link, pc} = this;
+    // Newer ones replace it, and a new stream tells it again.
+    if (id !== this.latest || id === this.answered) return;
+    const entry = link.began('daemon', pc.iceConnectionState);
+    let applied = false;
+    try {
+      await pc.setRemoteDescription({type: 'offer', sdp});
+      await pc.setLocalDescription();
+      if (this.over) return;
+      applied = true;
+      const headers = await this.answer(id);
+      if (this.over) return;
+      this.answered = id;
+      this.why = null;
+      this.agreed(headers);
+      link.ended(entry, 'answered');
+    } catch (error) {
+      if (this.over) return;
+      link.ended(entry, String(error.message));
+      if (error.status === 404) this.lost('the resource is gone');
+      // We have what the daemon gave up meanwhile: only new credentials bring us together.
+      else if (applied) this.restart('out of step');
+      else {
+        link.fail(error);
+        if (pc.signalingState !== 'stable') await pc.setRemoteDescription({type: 'rollback'});
+      }
+    }
+  }
+
+  /** Said again when nobody heard it; the headers of the response. */
+  async answer(id) {
+    const said = JSON.stringify({type: 'answer', offer: id, sdp: this.described()});
+    for (let tries = 0; ; tries += 1) {
+      try {
+        const kind = {'Content-Type': JSON_TYPE};
+        return (await this.resource.ask('POST', '/events', kind, said)).headers;
+      } catch (error) {
+        if (this.over || error.status || tries === BACK_OFF.length) throw error;
+      }
+      await pause(delay(tries));
+    }
+  }
+
+  // The stream
+
+  async listen() {
+    for (let tries = 0; !this.over; tries += 1) {
+      try {
+        const opened = () => {
+          tries = 0;
+        };
+        await this.resource.listen(opened, (kind, data) => this.over || this.heard(kind, data));
+      } catch (error) {
+        if (this.over) return;
+        if (error.status === 404) this.lost('the resource is gone');
+        else if (error.status && !BUSY.has(error.status)) this.link.fail(error);
+      }
+      if (!this.over) await pause(delay(tries));
+    }
+  }
+
+  heard(kind, data) {
+    if (kind === 'offer') {
+      this.latest = data.id;
+      this.exchange(() => this.takeOffer(data));
+    } else if (kind === 'candidate') this.exchange(() => this.takeCandidate(data));
+    else if (kind === 'restart-please') this.restart('the daemon asks for it');
+    else if (kind === 'gone' && data.reason !== 'another-stream') this.lost(data.reason);
+  }
+}
+
+/**
+ * One session's connection, and the next one when it is gone.
  *
- * Events: `state` (see {@link Refreeze#state}), `pair` (detail: local and remote candidate),
- * `restart` (detail: `by` is `us`, `daemon` or `new` for a session anew; `why`; `outcome`),
- * `error` (detail: an Error), `gone` (detail: reason).
+ * Events, each with a `detail`: `state` (none; see {@link Refreeze#state}), `pair` (local and remote
+ * candidate), `restart` (`at`; `by`: `us`, `daemon` or `new` for a session anew; `why`; `outcome`;
+ * told when it begins and when it ends), `error` (an Error), `gone` (`reason`).
  */
 export class Refreeze extends EventTarget {
   /**
@@ -162,102 +321,77 @@ export class Refreeze extends EventTarget {
   constructor({url, token = null, iceServers = [], wildcard = '*', prepare = null}) {
     super();
     Object.assign(this, {url, token, iceServers, wildcard, prepare});
-    this.pc = null;
     this.pair = null;
     this.restarts = [];
-    this.resource = null;
-    this.etag = null;
     this.closed = false;
-    this.life = 0;
-    this.exchanges = Promise.resolve();
-    this.waiting = [];
-    this.requests = 0;
+    this.life = null;
+  }
+
+  /** The RTCPeerConnection; another one after each `restart` by `new`. */
+  get pc() {
+    return this.life && this.life.pc;
   }
 
   /** `new`, `connecting`, `connected`, `disconnected`, `failed` or `closed`. */
   get state() {
     if (this.closed) return 'closed';
-    return this.pc ? this.pc.connectionState : 'new';
+    if (!this.life) return 'new';
+    return this.life.over ? 'connecting' : this.pc.connectionState;
   }
 
-  /** Offer, and begin to listen; fails with an HttpProblem. */
+  /** Offer, and begin to listen; fails with an HttpProblem, an AbortError when closed meanwhile. */
   async connect() {
     this.closed = false;
-    await this.begin();
+    const life = this.renew();
+    try {
+      await life.begin();
+    } catch (error) {
+      if (life === this.life) this.close();
+      throw error;
+    }
   }
 
   /** Restart ICE: the path goes on meanwhile. */
   restart(why = 'asked') {
-    if (!this.pc || this.closed) return;
-    this.why = why;
-    this.pc.restartIce();
+    if (this.life && !this.life.over) this.life.restart(why);
   }
 
   /** End the session. */
   close() {
     if (this.closed) return;
     this.closed = true;
-    this.life += 1;
-    const {resource} = this;
-    this.drop();
-    if (resource) this.request('DELETE', resource, {keepalive: true}).catch(() => {});
+    if (this.life) this.life.end();
     this.tell('state');
   }
 
-  // One life: from an offer to the end of its resource
+  // What a life tells
 
-  async begin() {
-    this.drop();
-    const life = (this.life += 1);
-    const pc = (this.pc = new RTCPeerConnection({iceServers: this.iceServers}));
-    this.waiting = [];
-    if (this.prepare) this.prepare(pc);
-    else pc.createDataChannel('refreeze');
-    const here = () => life === this.life && !this.closed;
-    pc.onconnectionstatechange = () => here() && this.stateChanged();
-    pc.oniceconnectionstatechange = () => {
-      if (!here()) return;
-      if (pc.iceConnectionState === 'failed') this.restart('failed');
-      this.lookAtDtls();
-    };
-    pc.onicecandidate = ({candidate}) => here() && this.gathered(candidate);
-    await pc.setLocalDescription();
-    const response = await this.request('POST', this.url, {
-      headers: {'Content-Type': SDP},
-      body: pc.localDescription.sdp,
-    });
-    this.resource = new URL(response.headers.get('Location'), new URL(this.url, location.href)).href;
-    if (!here()) {
-      this.request('DELETE', this.resource).catch(() => {});
-      return;
-    }
-    await pc.setRemoteDescription({type: 'answer', sdp: await response.text()});
-    this.tagged(response);
-    pc.onnegotiationneeded = () => here() && this.exchange(() => this.offerRestart());
-    const selected = pc.sctp && pc.sctp.transport.iceTransport;
-    if (selected) selected.onselectedcandidatepairchange = () => here() && this.showPair();
-    this.listen(life);
+  renew() {
+    if (this.life) this.life.end();
+    this.pair = null;
+    this.life = new Life(this);
+    return this.life;
   }
 
-  drop() {
-    if (this.stream) this.stream.abort();
-    if (this.pc) this.pc.close();
-    this.pc = this.stream = this.resource = this.etag = this.pair = null;
-  }
-
-  /** Another resource in the place of one that is gone. */
-  async again(reason) {
-    if (this.closed || !this.resource) return;
-    this.resource = null;
+  /** Somebody else has the session, and it would be rude to take it back; or: another one. */
+  async lost(reason) {
+    this.tell('gone', {reason});
+    if (reason === 'replaced') return this.close();
+    this.tell('state');
     const entry = this.began('new', reason);
-    for (let tries = 0; !this.closed; tries += 1) {
+    for (let tries = 0; ; tries += 1) {
+      const before = this.life;
+      if (this.closed || !before.over) return;
+      const life = this.renew();
       try {
-        await this.begin();
-        this.ended(entry, 'connected');
-        return;
+        await life.begin();
+        return this.ended(entry, 'connected');
       } catch (error) {
+        if (life !== this.life || this.closed) return this.ended(entry, 'closed');
+        life.end();
         this.fail(error);
-        await pause(error.retryAfter || BACK_OFF[Math.min(tries, BACK_OFF.length - 1)]);
+        await pause(error.retryAfter || delay(tries));
+        if (life !== this.life) return this.ended(entry, 'closed');
       }
     }
   }
@@ -265,18 +399,10 @@ export class Refreeze extends EventTarget {
   stateChanged() {
     this.tell('state');
     this.showPair();
-    this.lookAtDtls();
-  }
-
-  /** No restart heals DTLS: Firefox gives it up when a restart's checks found no way in time. */
-  lookAtDtls() {
-    const dtls = this.pc.sctp && this.pc.sctp.transport;
-    if (dtls && ['failed', 'closed'].includes(dtls.state)) this.again('DTLS is over');
   }
 
   async showPair() {
-    const {pc} = this;
-    if (!pc) return;
+    const {life, pc} = this;
     const stats = await pc.getStats();
     let pair = null;
     for (const each of stats.values()) {
@@ -286,7 +412,7 @@ export class Refreeze extends EventTarget {
         pair = each; // Firefox has no transport record
       }
     }
-    if (!pair || pc !== this.pc || (this.pair && this.pair.id === pair.id)) return;
+    if (!pair || life.over || (this.pair && this.pair.id === pair.id)) return;
     const end = (id) => {
       const {address, port, candidateType: type} = stats.get(id) || {};
       return {address: address || '(hidden)', port, type};
@@ -295,177 +421,10 @@ export class Refreeze extends EventTarget {
     this.tell('pair', this.pair);
   }
 
-  // Candidates
-
-  gathered(candidate) {
-    const {pc} = this;
-    if (candidate && candidate.candidate) {
-      this.waiting.push({ufrag: candidate.usernameFragment, line: `a=${candidate.candidate}`});
-    } else if (!candidate) {
-      const {ufrag} = credentialsOf(pc.localDescription.sdp);
-      this.waiting.push({ufrag, line: 'a=end-of-candidates'});
-    }
-    this.exchange(() => this.trickle());
-  }
-
-  /** What is new of the generation in force; the rest waits for its entity tag (rule of RFC 9725). */
-  async trickle() {
-    const {pc, waiting} = this;
-    if (!waiting.length || !this.etag || pc.signalingState !== 'stable') return;
-    const {ufrag} = credentialsOf(pc.localDescription.sdp);
-    const due = waiting.filter((each) => each.ufrag === ufrag).map((each) => each.line);
-    this.waiting = [];
-    const body = due.length ? fragmentOf(pc.localDescription.sdp, due) : null;
-    if (!body) return;
-    const headers = {'Content-Type': FRAGMENT, 'If-Match': this.etag};
-    try {
-      await this.request('PATCH', this.resource, {headers, body});
-    } catch (error) {
-      if (error.status !== 412) this.fail(error); // 412: a restart made them old
-    }
-  }
-
-  // Restarts
-
-  /** Exchanges come one after the other. */
-  exchange(work) {
-    const {life} = this;
-    const run = () => (life === this.life && !this.closed ? work() : null);
-    this.exchanges = this.exchanges.then(run).catch((error) => this.fail(error));
-    return this.exchanges;
-  }
-
-  /** Ours: a PATCH with the wildcard, whose response is the answer. */
-  async offerRestart() {
-    const {pc} = this;
-    if (pc.signalingState !== 'stable') return;
-    const entry = this.began('us', this.why || 'negotiation needed');
-    this.why = null;
-    await pc.setLocalDescription();
-    try {
-      const response = await this.request('PATCH', this.resource, {
-        headers: {'Content-Type': FRAGMENT, 'If-Match': this.wildcard},
-        body: fragmentOf(pc.localDescription.sdp),
-      });
-      const fragment = await response.text();
-      const {currentLocalDescription: ours, currentRemoteDescription: theirs} = pc;
-      const sdp = answerOf(theirs.sdp, fragment, ours.sdp);
-      await pc.setRemoteDescription({type: 'answer', sdp});
-      this.tagged(response);
-      this.ended(entry, 'answered');
-    } catch (error) {
-      this.ended(entry, error.status === 409 ? 'the daemon offers itself' : String(error.message));
-      if (pc.signalingState === 'have-local-offer') {
-        await pc.setLocalDescription({type: 'rollback'});
-      }
-      // A rolled back restart is needed still: the browser asks for it again at once.
-      if (error.status === 404) this.again('the resource is gone');
-      else if (error.status !== 409) await pause(error.retryAfter || 1);
-      if (!(error instanceof HttpProblem)) this.fail(error);
-    }
-  }
-
-  /** The daemon's, on the stream: it stands, whatever we were about to do. */
-  async takeOffer({id, sdp}) {
-    const {pc} = this;
-    const entry = this.began('daemon', pc.iceConnectionState);
-    await pc.setRemoteDescription({type: 'offer', sdp});
-    await pc.setLocalDescription();
-    const answer = {type: 'answer', offer: id, sdp: pc.localDescription.sdp};
-    try {
-      const response = await this.request('POST', `${this.resource}/events`, {
-        headers: {'Content-Type': 'application/json'},
-        body: JSON.stringify(answer),
-      });
-      this.tagged(response);
-      this.ended(entry, 'answered');
-    } catch (error) {
-      this.ended(entry, String(error.message));
-      // We applied what the daemon gave up meanwhile: only new credentials bring us together.
-      if (error.status === 404) this.again('the resource is gone');
-      else this.restart('out of step');
-    }
-  }
-
-  async takeCandidate(init) {
-    try {
-      await this.pc.addIceCandidate(init);
-    } catch {
-      // Of a generation that is over.
-    }
-  }
-
-  // The stream
-
-  async listen(life) {
-    for (let tries = 0; life === this.life && !this.closed; tries += 1) {
-      const stream = (this.stream = new AbortController());
-      try {
-        const response = await this.request('GET', `${this.resource}/events`, {
-          headers: {Accept: 'text/event-stream'},
-          signal: stream.signal,
-          cache: 'no-store',
-        });
-        tries = 0;
-        await this.read(response, life);
-      } catch (error) {
-        if (life !== this.life || this.closed) return;
-        if (error.status === 404) {
-          this.again('the resource is gone');
-          return;
-        }
-        if (error instanceof HttpProblem && !BUSY.has(error.status)) this.fail(error);
-      }
-      await pause(BACK_OFF[Math.min(tries, BACK_OFF.length - 1)]);
-    }
-  }
-
-  async read(response, life) {
-    const parser = new EventParser((kind, data) => {
-      if (life === this.life) this.heard(kind, JSON.parse(data));
-    });
-    const decoder = new TextDecoder();
-    const reader = response.body.getReader();
-    for (;;) {
-      const {done, value} = await reader.read();
-      if (done) return;
-      parser.feed(decoder.decode(value, {stream: true}));
-    }
-  }
-
-  heard(kind, data) {
-    if (kind === 'offer') this.exchange(() => this.takeOffer(data));
-    else if (kind === 'candidate') this.exchange(() => this.takeCandidate(data));
-    else if (kind === 'restart-please') this.restart('the daemon asks for it');
-    else if (kind === 'gone') this.tell('gone', data);
-  }
-
-  // Small change
-
-  async request(method, url, options = {}) {
-    const headers = {...options.headers};
-    if (this.token) headers.Authorization = `Bearer ${this.token}`;
-    const response = await fetch(url, {...options, method, headers});
-    if (response.ok) return response;
-    let detail = response.statusText;
-    try {
-      ({detail} = await response.json());
-    } catch {
-      // No problem body: somebody between us and the daemon.
-    }
-    const after = Number(response.headers.get('Retry-After')) || 0;
-    throw new HttpProblem(response.status, detail, after);
-  }
-
-  /** The ICE session has this entity tag from now on, and what was gathered for it can go. */
-  tagged(response) {
-    this.etag = response.headers.get('ETag') || this.etag;
-    this.exchange(() => this.trickle());
-  }
-
   began(by, why) {
     const entry = {at: new Date(), by, why, outcome: 'under way'};
     this.restarts.push(entry);
+    if (this.restarts.length > MAX_RESTARTS) this.restarts.shift();
     this.tell('restart', entry);
     return entry;
   }
