@@ -21,6 +21,7 @@ from refreeze.sdp.fragment import Fragment, fragment_of
 from tests.corpus import NAMES, load
 from tests.fuzz.engine import Target
 from tests.fuzz.http_target import HTTP
+from tests.fuzz.negotiation import NEGOTIATION
 
 _HIDDEN: Final = len("0.0.0.0")
 """A related address that is a name is written as this, which may be longer."""
@@ -143,7 +144,7 @@ DESCRIPTION: Final = Target(
     description,
     [load(name) for name in NAMES],
     ("refreeze/sdp/",),
-    lambda length: 15_000 + 12 * length,
+    lambda length: 50_000 + 12 * length,
     (*_ENTRIES, *_WORDS),
 )
 CANDIDATE: Final = Target(
@@ -160,7 +161,9 @@ FRAGMENT: Final = Target(
     fragment,
     _fragments(),
     ("refreeze/sdp/fragment", "refreeze/sdp/session", "refreeze/sdp/grammar"),
-    lambda length: 15_000 + 12 * length,
+    lambda length: 50_000 + 12 * length,
     (*_ENTRIES, *_WORDS),
 )
-TARGETS: Final = {target.name: target for target in (DESCRIPTION, CANDIDATE, FRAGMENT, HTTP)}
+TARGETS: Final = {
+    target.name: target for target in (DESCRIPTION, CANDIDATE, FRAGMENT, HTTP, NEGOTIATION)
+}

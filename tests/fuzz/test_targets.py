@@ -43,3 +43,7 @@ class FragmentTests(_TargetTests, SynchronousTestCase):
 
 class HttpTests(_TargetTests, SynchronousTestCase):
     target = TARGETS["http"]
+
+
+class NegotiationTests(_TargetTests, SynchronousTestCase):
+    target = TARGETS["negotiation"]
