@@ -25,6 +25,7 @@ from refreeze.ice import AgentSettings
 from refreeze.net.interfaces import AddressSettings
 from refreeze.net.udp import UdpPortFactory
 from refreeze.service import Daemon, Process
+from refreeze.service.frontage import tls_options
 from refreeze.sessions.settings import SessionSettings
 from refreeze.signaling.http.settings import HttpSettings
 from tests.signaling.http.kit import fragment, sdp
@@ -187,6 +188,20 @@ class HttpDaemonTests(TestCase):
             await self.whole(TOKEN)
 
         return self.play(story)
+
+    def test_files_of_no_use_for_tls_are_named(self) -> None:
+        pki = Pki(self.directory)
+        one, two = pki.issue("web", ["127.0.0.1"]), pki.issue("other", ["127.0.0.1"])
+        for certificate, key, wanted in (
+            ("/no/file", one.key, "http: /no/file: No such file or directory"),
+            (one.certificate, two.key, f"http: {two.key}: not the key of {one.certificate}"),
+            (one.key, one.key, f"http: {one.key}: holds no certificate in PEM"),
+        ):
+            error = self.assertRaises(ValueError, tls_options, certificate, key)
+            self.assertIn(wanted, str(error))
+        os.chmod(one.key, 0o644)
+        error = self.assertRaises(ValueError, tls_options, one.certificate, one.key)
+        self.assertIn("others than its owner and group may use it", str(error))
 
     def test_tokens_and_origins_change_with_a_reload(self) -> Deferred[None]:
         async def story() -> None:

@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from refreeze.net.files import read_regular
 from refreeze.service.process import Process
+from refreeze.signaling.certificates import CertificateError, load_pair
 from refreeze.signaling.http.carrier import HttpSignaling
 from refreeze.signaling.http.resources import Doorway
 from refreeze.signaling.http.settings import HttpSettings
-from refreeze.signaling.http.wire import BoundedSite
+from refreeze.signaling.http.wire import MAX_OF_ORIGIN, BoundedSite
 from refreeze.signaling.places import UnixPlace, server_endpoint
 
 _SCRIPT: Final = "text/javascript; charset=utf-8"
@@ -30,7 +30,6 @@ _PAGE: Final = {
     "/requests.js": ("requests.js", _SCRIPT),
     "/sdp.js": ("sdp.js", _SCRIPT),
 }
-_MAX_PEM: Final = 256 * 1024
 
 
 def page_files() -> Mapping[str, tuple[str, bytes]]:
@@ -68,7 +67,10 @@ class Frontage(Service):
             page=page_files() if self.settings.page else {},
             draining=self.draining,
         )
-        self.site = BoundedSite(self._doorway, self.process.reactor)
+        alike = self.settings.behind_proxy
+        self.site = BoundedSite(
+            self._doorway, self.process.reactor, None if alike else MAX_OF_ORIGIN
+        )
         listening = server_endpoint(self.process.reactor, place).listen(self._factory())
         problems: list[Any] = []
         listening.addCallbacks(self._listens, problems.append)
@@ -117,23 +119,19 @@ class Frontage(Service):
         certificate, key = self.settings.certificate, self.settings.key
         if certificate is None or key is None:
             return self.site
-        options = _tls(certificate, key)
+        options = tls_options(certificate, key)
         return TLSMemoryBIOFactory(options, False, self.site, clock=self.process.reactor)
 
 
-def _tls(certificate: str, key: str) -> CertificateOptions:
+def tls_options(certificate: str, key: str) -> CertificateOptions:
     """Of PEM files, the certificate's with the rest of its chain; ValueError names the file."""
     try:
-        chain = [
-            crypto.load_certificate(crypto.FILETYPE_PEM, b"-----BEGIN CERTIFICATE" + part)
-            for part in read_regular(certificate, _MAX_PEM).split(b"-----BEGIN CERTIFICATE")[1:]
-        ]
-    except (OSError, crypto.Error):
-        raise ValueError(f"http.certificate: {certificate}: cannot be read as PEM") from None
-    if not chain:
-        raise ValueError(f"http.certificate: {certificate}: there is none in it")
-    try:
-        private = crypto.load_privatekey(crypto.FILETYPE_PEM, read_regular(key, _MAX_PEM))
-    except (OSError, crypto.Error):
-        raise ValueError(f"http.key: {key}: cannot be read as PEM") from None
-    return CertificateOptions(privateKey=private, certificate=chain[0], extraCertChain=chain[1:])
+        chain, private = load_pair(certificate, key)
+    except CertificateError as error:
+        raise ValueError(f"http: {error}") from None
+    shown = [crypto.X509.from_cryptography(each) for each in chain]
+    return CertificateOptions(
+        privateKey=crypto.PKey.from_cryptography_key(private),
+        certificate=shown[0],
+        extraCertChain=shown[1:],
+    )

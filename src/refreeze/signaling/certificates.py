@@ -122,10 +122,7 @@ def load(files: CertificateFiles) -> Material:
     certificate = read_file(files.certificate)
     secret = read_file(files.key, private=True)
     trusted = read_file(files.ca)
-    chain = _certificates(files.certificate, certificate)
-    key = _key(files.key, secret)
-    if not _fit(key, chain[0]):
-        raise CertificateError(f"{files.key}: not the key of {files.certificate}")
+    chain, key = _pair(files.certificate, certificate, files.key, secret)
     authorities = _certificates(files.ca, trusted)
     for each in authorities:
         if not _is_authority(each):
@@ -138,6 +135,20 @@ def load(files: CertificateFiles) -> Material:
     for part in (certificate, secret, trusted):
         digest.update(hashlib.sha256(part).digest())
     return Material(chain=chain, key=key, authorities=authorities, digest=digest.digest())
+
+
+def load_pair(certificate: str, key: str) -> tuple[list[x509.Certificate], PrivateKey]:
+    """A chain and the key of its first certificate, whoever they name; CertificateError."""
+    return _pair(certificate, read_file(certificate), key, read_file(key, private=True))
+
+
+def _pair(
+    certificate: str, content: bytes, key: str, secret: bytes
+) -> tuple[list[x509.Certificate], PrivateKey]:
+    chain, private = _certificates(certificate, content), _key(key, secret)
+    if not _fit(private, chain[0]):
+        raise CertificateError(f"{key}: not the key of {certificate}")
+    return chain, private
 
 
 def check_client(files: CertificateFiles, material: Material, name: str) -> None:

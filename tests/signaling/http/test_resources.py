@@ -116,6 +116,7 @@ class PostTests(ResourceTests):
         self.assertEqual((reply.status, reply.problem["detail"]), (400, "the body is no UTF-8"))
 
     def test_a_daemon_about_to_stop_takes_nobody(self) -> None:
+        """503 says when to come again, as of any server under load (rule 74)."""
         self.kit.doorway.draining = lambda: True
         self.assertEqual(self.client.post(sdp()).headers["retry-after"], "5")
 
@@ -285,7 +286,7 @@ class RestartTests(ResourceTests):
     def test_a_restart_against_the_daemons_own_offer_is_409(self) -> None:
         self.kit.script.offer()
         reply = self.client.patch(self.place, fragment("client2"))
-        self.assertEqual(reply.problem["status"], 409)
+        self.assertEqual((reply.problem["status"], reply.headers["retry-after"]), (409, "1"))
         self.assertEqual(len(self.kit.script.of(OFFER)), 1)
 
     def test_an_offer_that_the_daemon_gave_up_is_in_nobodys_way(self) -> None:

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from refreeze.service.frontage import tls_options
 from refreeze.signaling.http.resources import SDP
-from refreeze.signaling.http.wire import MAX_BODY, MAX_CONNECTIONS
-from tests.signaling.http.kit import SESSION, Connection, Kit, sdp
+from refreeze.signaling.http.wire import (
+    MAX_BODY,
+    MAX_CONNECTIONS,
+    MAX_OF_ORIGIN,
+    MAX_TURNED_AWAY,
+    BoundedChannel,
+    BoundedSite,
+)
+from tests.signaling.http.kit import SESSION, Client, Connection, Kit, sdp
+from tests.signaling.pki import Pki
 
 PATH = f"/sessions/{SESSION}"
+
+
+class Stuck(StringTransport):
+    """One whose other end does not take anything."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
 
 
 class WireTests(SynchronousTestCase):
@@ -148,6 +169,47 @@ class WireTests(SynchronousTestCase):
             each.transport.loseConnection()
         self.kit.advance(0.1)
         self.assertEqual(self.kit.client.ask("OPTIONS", PATH).status, 204)
+
+    def test_one_host_elsewhere_has_not_all_the_room(self) -> None:
+        """Unless it is a proxy, or on this machine."""
+        for host, limit, wanted in (
+            ("192.0.2.9", MAX_OF_ORIGIN, MAX_OF_ORIGIN),
+            ("2001:db8::9", MAX_OF_ORIGIN, MAX_OF_ORIGIN),
+            ("127.0.0.1", MAX_OF_ORIGIN, MAX_CONNECTIONS),
+            ("192.0.2.9", None, MAX_CONNECTIONS),
+        ):
+            site = BoundedSite(self.kit.doorway, self.kit.reactor, limit)
+            made = [site.buildProtocol(IPv4Address("TCP", host, port)) for port in range(300)]
+            channels = [each for each in made if isinstance(each, BoundedChannel)]
+            self.assertEqual(len(channels), wanted, host)
+            for each in channels:
+                site.lost(each)
+            again = site.buildProtocol(IPv4Address("TCP", host, 1))
+            self.assertIsInstance(again, BoundedChannel)
+
+    def test_a_crowd_is_not_even_told_that_there_is_no_room(self) -> None:
+        site = BoundedSite(self.kit.doorway, self.kit.reactor, 0)
+        told = 0
+        for port in range(MAX_TURNED_AWAY + 20):
+            protocol = site.buildProtocol(IPv4Address("TCP", "192.0.2.9", port))
+            transport = Stuck()
+            protocol.makeConnection(transport)
+            told += b"503" in transport.value()
+            self.assertTrue(transport.disconnecting or transport.aborted)
+        self.assertEqual((told, site.turned_away), (MAX_TURNED_AWAY, MAX_TURNED_AWAY))
+
+    def test_a_tls_handshake_that_never_comes_ends_the_connection(self) -> None:
+        files = Pki(self.mktemp(), days=36500).issue("web", ["localhost"])
+        factory = TLSMemoryBIOFactory(
+            tls_options(files.certificate, files.key), False, self.kit.site, clock=self.kit.reactor
+        )
+        self.kit.reactor.listenUNIX("/virtual/tls.sock", factory)
+        client = Client(self.kit.reactor, self.kit.reactor, "/virtual/tls.sock")
+        silent, stranger = client.connect(), client.connect()
+        stranger.send(b"GET / HTTP/1.1\r\n\r\n")
+        self.kit.advance(13.0)
+        self.assertEqual((silent.lost, stranger.lost), (True, True))
+        self.assertEqual((self.kit.site.connections, self.kit.reactor.getDelayedCalls()), (0, []))
 
     def test_a_response_to_head_says_how_long_it_would_be(self) -> None:
         self.kit.doorway.page = {"/": ("text/html", b"page")}

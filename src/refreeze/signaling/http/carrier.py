@@ -149,7 +149,7 @@ class HttpCarrier:
         """The client restarts ICE; Problem when an offer of ours stands instead."""
         self._heard_of()
         if self._waits(life) and self.offers():
-            raise Problem(409, "the daemon has offered a restart itself: answer that one")
+            raise _glare()
         return self._ask(life.restart_offer(fragment))
 
     def answer(self, life: Life, offer_id: str, sdp: str) -> Deferred[None]:
@@ -276,7 +276,7 @@ class HttpCarrier:
 
     def _pass_on(self, life: Life, envelope: Envelope) -> None:
         if envelope.kind is EnvelopeKind.OFFER and self.offers():
-            self._drop_question(Problem(409, "the daemon offers a restart itself: answer that one"))
+            self._drop_question(_glare())
         life.heard(envelope)
         self._say(life, envelope)
 
@@ -380,6 +380,12 @@ class HttpSignaling:
         self._attachments.remove(carrier.attachment)
         if self._carriers.get(carrier.attachment.session) is carrier:
             del self._carriers[carrier.attachment.session]
+
+
+def _glare() -> Problem:
+    """409: once the daemon's offer is answered, there may be nothing left to restart for."""
+    text = "the daemon offers a restart itself: answer that one"
+    return Problem(409, text, {"Retry-After": "1"})
 
 
 def _greet(attachment: Attachment) -> None:

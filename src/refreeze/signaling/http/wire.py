@@ -5,6 +5,7 @@ Twisted collects a request before it shows it to a resource; here it is measured
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from typing import Any, Final, cast
 
@@ -16,6 +17,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from refreeze.net.flood import Origin, origin_of
 from refreeze.signaling.http.problems import MEDIA_TYPE, Problem, busy
 
 MAX_BODY: Final = 64 * 1024
@@ -26,7 +28,19 @@ MAX_IDLE: Final = MAX_SECONDS + 1.0
 LINGER: Final = 1.0
 """For a client to read why it is refused, and to close."""
 MAX_CONNECTIONS: Final = 200
+MAX_OF_ORIGIN: Final = 50
+"""Of these, of one host elsewhere; a proxy's are everybody's."""
+MAX_TURNED_AWAY: Final = 50
+"""Who is told that there is no room, at any time; others are just closed."""
 _DONE: Final = Failure(ConnectionDone())  # type: ignore[no-untyped-call]  # Twisted's
+
+
+def _origin(address: object) -> Origin | None:
+    """None on this machine."""
+    host = getattr(address, "host", None)
+    if host is None or ipaddress.ip_address(host).is_loopback:
+        return None
+    return origin_of(host)
 
 
 def whole_response(problem: Problem) -> bytes:
@@ -129,7 +143,13 @@ class BoundedChannel(HTTPChannel):
         self.setTimeout(None)  # type: ignore[no-untyped-call]  # Twisted's
         self.factory.counters[problem.status] += 1
         self.transport.write(whole_response(problem))
-        self._deadline = self.factory.clock.callLater(LINGER, self.transport.loseConnection)
+        self._deadline = self.factory.clock.callLater(LINGER, self._close)
+
+    def _close(self) -> None:
+        """What is not through then is nobody's: a TLS that never was, a client that reads not."""
+        transport: Any = self.transport
+        transport.loseConnection()
+        self._deadline = self.factory.clock.callLater(LINGER, transport.abortConnection)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """Twisted's word for what is no HTTP: it has no public name, and no body."""
@@ -152,17 +172,35 @@ class BoundedChannel(HTTPChannel):
 class _Full(Protocol):
     """Somebody for whom there is no room."""
 
+    def __init__(self, site: BoundedSite) -> None:
+        self._site = site
+        self._end: IDelayedCall | None = None
+
     def connectionMade(self) -> None:
-        """Say when to come again."""
-        if self.transport is not None:
-            self.transport.write(whole_response(busy("too many connections", 5)))
-            self.transport.loseConnection()
+        """Say when to come again, unless too many are being told so."""
+        transport: Any = self.transport
+        if self._site.turned_away >= MAX_TURNED_AWAY:
+            transport.abortConnection()
+            return
+        self._site.turned_away += 1
+        self._end = self._site.clock.callLater(LINGER, transport.abortConnection)
+        transport.write(whole_response(busy("too many connections", 5)))
+        transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = _DONE) -> None:
+        """See IProtocol."""
+        if self._end is not None:
+            self._site.turned_away -= 1
+            if self._end.active():
+                self._end.cancel()
 
 
 class BoundedSite(Site):
     """Twisted's Site, with the bounds; it logs no requests, whose paths are capabilities."""
 
-    def __init__(self, resource: IResource, clock: IReactorTime) -> None:
+    def __init__(
+        self, resource: IResource, clock: IReactorTime, per_origin: int | None = MAX_OF_ORIGIN
+    ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted's
             resource,
             requestFactory=BoundedRequest,
@@ -175,20 +213,30 @@ class BoundedSite(Site):
         self.counters: Counter[int] = Counter()
         """Requests that no resource has seen, by status."""
         self.protocol: Any = BoundedChannel
-        self._channels: set[Any] = set()
+        self.turned_away = 0
+        """Who is being told so."""
+        self._per_origin = per_origin
+        self._channels: dict[Any, Origin | None] = {}
+        self._origins: Counter[Origin | None] = Counter()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A channel, or a word that there is no room."""
-        if len(self._channels) >= MAX_CONNECTIONS:
+        origin = _origin(addr)
+        alike = origin is not None and self._origins[origin] == self._per_origin
+        if alike or len(self._channels) >= MAX_CONNECTIONS:
             self.counters[503] += 1
-            return cast("IProtocol", _Full())
+            return cast("IProtocol", _Full(self))
         made: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]  # Twisted's
-        self._channels.add(made)
+        self._channels[made] = origin
+        self._origins[origin] += 1
         return made
 
     def lost(self, channel: BoundedChannel) -> None:
         """A connection ended."""
-        self._channels.discard(channel)
+        origin = self._channels.pop(channel, None)
+        self._origins[origin] -= 1
+        if self._origins[origin] <= 0:
+            del self._origins[origin]
 
     def close(self) -> None:
         """All of them end."""
