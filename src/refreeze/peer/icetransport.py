@@ -122,7 +122,7 @@ class RTCIceTransport(EventTarget):
         return [each for each in remote if each.type is not CandidateType.PRFLX]
 
     def getSelectedCandidatePair(self) -> Pair | None:
-        """The nominated pair of the active generation, as of the last event."""
+        """The one that carries data, as of the last event: during a restart the old one (44)."""
         return self._shown_pair
 
     def getLocalParameters(self) -> RTCIceParameters | None:
@@ -292,8 +292,7 @@ class RTCIceTransport(EventTarget):
         if self._closed:
             return
         fired = []
-        active = self.transport.active
-        pair = active.agent.selected if active is not None else None
+        pair = self.transport.route
         if pair is not self._shown_pair:
             self._shown_pair = pair
             fired.append("selectedcandidatepairchange")
