@@ -80,6 +80,21 @@ class ExampleTests(SynchronousTestCase):
     def test_peer_connections(self) -> None:
         self.assertEqual(self.play("peer_connection.py").count("hello over"), 2)
 
+    def test_two_peers_in_twenty_lines(self) -> None:
+        script = ROOT / "docs" / "two_peers.py"
+        said = subprocess.run(
+            [sys.executable, str(script)],
+            env={"PYTHONPATH": str(ROOT / "src")},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout
+        words = "connected [b'hello']", "connected [b'hello again']"
+        self.assertEqual(tuple(said.splitlines()), words)
+        body = script.read_text().partition("def main(reactor):\n")[2].partition("\n\n\n")[0]
+        self.assertLessEqual(len(body.splitlines()), 20)
+
     def test_the_fake_network(self) -> None:
         self.assertIn("round.done", self.play("fake_network.py").partition("is lost")[2])
 

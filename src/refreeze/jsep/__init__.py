@@ -23,6 +23,7 @@ from refreeze.jsep.errors import (
     NotSupportedError,
     OperationError,
     RTCError,
+    SyntaxProblem,
 )
 from refreeze.jsep.media import Direction, Part
 from refreeze.jsep.negotiator import Negotiator
@@ -55,4 +56,5 @@ __all__ = [
     "SignalingState",
     "StageGeneration",
     "StartGeneration",
+    "SyntaxProblem",
 ]

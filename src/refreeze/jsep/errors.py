@@ -56,5 +56,11 @@ class RTCError(OperationError):
         self.sdpLineNumber = line
 
 
+class SyntaxProblem(JsepError):
+    """W3C's SyntaxError, whose name Python has for something else."""
+
+    name = "SyntaxError"
+
+
 class NotSupportedError(JsepError):
     """Something that the standard leaves room for, and that is not here."""

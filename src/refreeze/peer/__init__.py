@@ -1,6 +1,13 @@
 """W3C's objects over the core: peer connection, ICE transport, and the door for data."""
 
 from refreeze.peer.certificate import RTCCertificate
+from refreeze.peer.configuration import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCIceTransportPolicy,
+    RTCRtcpMuxPolicy,
+)
 from refreeze.peer.connection import RTCPeerConnection, RTCSessionDescription
 from refreeze.peer.datachannel import RTCDataChannel, RTCSctpTransport
 from refreeze.peer.door import DatagramDoor, DoorCounters
@@ -31,14 +38,19 @@ __all__ = [
     "EventTarget",
     "PeerEnvironment",
     "Protect",
+    "RTCBundlePolicy",
     "RTCCertificate",
+    "RTCConfiguration",
     "RTCDataChannel",
     "RTCDtlsTransport",
     "RTCIceCandidate",
     "RTCIceParameters",
+    "RTCIceServer",
     "RTCIceTransport",
+    "RTCIceTransportPolicy",
     "RTCPeerConnection",
     "RTCPeerConnectionIceErrorEvent",
+    "RTCRtcpMuxPolicy",
     "RTCRtpTransceiver",
     "RTCSctpTransport",
     "RTCSessionDescription",

@@ -25,6 +25,7 @@ from refreeze.jsep import (
     SignalingState,
 )
 from refreeze.peer.certificate import KeygenAlgorithm, RTCCertificate
+from refreeze.peer.configuration import RTCConfiguration
 from refreeze.peer.datachannel import RTCDataChannel, RTCSctpTransport
 from refreeze.peer.dtls import DtlsEvent, RTCDtlsTransport
 from refreeze.peer.environment import PeerEnvironment
@@ -58,6 +59,8 @@ class RTCPeerConnection(EventTarget):
     """Told of every transport event at once, before any task."""
     dtls_watcher: Callable[[DtlsEvent], None] = lambda event: None
     """Told of every association that connects, fails or is closed, likewise."""
+    configuration: RTCConfiguration = field(factory=RTCConfiguration, kw_only=True)
+    """In force; see :meth:`setConfiguration`."""
 
     connectionState: str = field(default="new", init=False)
     iceConnectionState: str = field(default="new", init=False)
@@ -269,6 +272,30 @@ class RTCPeerConnection(EventTarget):
     def restartIce(self) -> None:
         """Ask for new credentials in the next offer; never throws (rule 1)."""
         self.negotiator.restart_ice()
+
+    # The configuration
+
+    def getConfiguration(self) -> RTCConfiguration:
+        """As it was set."""
+        return self.configuration
+
+    def setConfiguration(
+        self, configuration: RTCConfiguration | Mapping[str, Any] | None = None
+    ) -> None:
+        """Servers and policy are in force from the next gathering, and the next offer restarts if
+        there was one already; nothing is announced (rules 14 to 17). Raises W3C's errors.
+        """
+        if self._operations.closed:
+            raise InvalidStateError("the connection is closed")
+        old, new = self.configuration, RTCConfiguration.of(configuration)
+        if self.environment.wall is not None:
+            new.check_dates(self.environment.wall())
+        old.check_change(new, described=self.localDescription is not None)
+        self.configuration = evolve(new, certificates=old.certificates)
+        if not old.gathers_as(new):
+            if self.environment.configure is not None:
+                self.environment.configure(new)
+            self.negotiator.configuration_changed()
 
     # Makers of sections
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from attrs import frozen
 
@@ -12,6 +13,7 @@ from refreeze.net.gathering import Gatherer
 from refreeze.net.mux import Mux
 from refreeze.net.scheduler import Scheduler
 from refreeze.peer.certificate import RTCCertificate
+from refreeze.peer.configuration import RTCConfiguration
 from refreeze.peer.dtls import DtlsContext
 from refreeze.peer.icetransport import QueueTask
 from refreeze.peer.named import ResolveName
@@ -36,6 +38,10 @@ class PeerEnvironment:
     """Resolves the ``.local`` names of remote candidates; None: they are as if unreachable."""
     dtls: Callable[[], DtlsContext] | None = None
     """The identity for the next association; None: payload crosses the network as it is."""
+    wall: Callable[[], datetime] | None = None
+    """The date, with a zone; None: no certificate is looked at for its dates."""
+    configure: Callable[[RTCConfiguration], None] | None = None
+    """Takes the servers and the policy for the next gathering; None: they are not ours to set."""
     as_service: bool = False
     """Where a daemon is better off otherwise than a browser: candidates that are known at once
     are in the description that setLocalDescription leaves, candidates of a description that is

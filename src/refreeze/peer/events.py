@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeAlias
 
 from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 
 @frozen
@@ -20,6 +22,7 @@ class Event:
 
 
 Listener: TypeAlias = Callable[[Event], object]
+"""A function or a coroutine function."""
 
 
 @define(eq=False, repr=False)
@@ -49,10 +52,11 @@ class EventTarget:
     def dispatchEvent(self, event: Event) -> None:
         """Fire an event: what a listener raises is logged and stops nobody else."""
         for listener in [*self._listeners.get(event.type, ())]:
-            try:
-                listener(event)
-            except Exception:
-                self._log.failure("a listener for {kind} failed", kind=event.type)
+            running = maybeDeferred(_called, listener, event)
+            running.addErrback(self._listener_failed, event.type)
+
+    def _listener_failed(self, failure: Failure, kind: str) -> None:
+        self._log.failure("a listener for {kind} failed", failure, kind=kind)
 
     def _handler(self, kind: str) -> _Handler:
         """The listener behind the attribute ``on`` + *kind*, in its place among the others."""
@@ -62,15 +66,20 @@ class EventTarget:
         return self._handlers[kind]
 
 
+def _called(listener: Listener, event: Event) -> Deferred[object] | None:
+    """A coroutine runs on by itself; whatever else a listener returns is nobody's."""
+    result = listener(event)
+    return Deferred.fromCoroutine(result) if isinstance(result, Coroutine) else None
+
+
 @define(eq=False, repr=False)
 class _Handler:
     """Whatever the attribute holds when an event comes."""
 
     function: Listener | None = None
 
-    def __call__(self, event: Event) -> None:
-        if self.function is not None:
-            self.function(event)
+    def __call__(self, event: Event) -> object:
+        return None if self.function is None else self.function(event)
 
 
 @frozen
