@@ -131,7 +131,7 @@ def interop() -> str:
     marks = {WORKS: WORKS} | {gap: f"no ({number})" for number, gap in enumerate(gaps, 1)}
     head = ["", *(f"{PEERS[peer]} {each['version']}" for peer, each in found.items())]
     rows = [
-        [words, *(marks.get(each["cases"].get(case), "") for each in found.values())]
+        [words, *(marks[each["cases"][case]] for each in found.values())]
         for case, words in CASES.items()
     ]
     notes = "".join(f"{number}. {gap}\n" for number, gap in enumerate(gaps, 1))

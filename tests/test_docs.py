@@ -13,6 +13,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.control.verbs import VERBS
+from tests.interop.matrix import CASES, FAILED, PEERS, load
 from tests.interop.peers import missing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +47,15 @@ class DocumentTests(SynchronousTestCase):
         text = "".join(page.read_text() for page in DOCS.glob("*.md"))
         for name in tables().TABLES:
             self.assertIn(f"<!-- table: {name} -->", text)
+
+    def test_every_real_peer_was_tried_at_every_case(self) -> None:
+        """And none has failed: what a peer cannot has words of its own."""
+        found = load()
+        self.assertEqual(list(found), list(PEERS))
+        for peer, results in found.items():
+            self.assertEqual(list(results["cases"]), list(CASES), peer)
+            self.assertRegex(results["version"], r"\d", peer)
+            self.assertNotIn(FAILED, results["cases"].values(), peer)
 
     def test_every_topic_is_documented(self) -> None:
         text = (DOCS / "control.md").read_text()

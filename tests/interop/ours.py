@@ -82,6 +82,8 @@ class Ours:
     hosts: Sequence[str] = ("127.0.0.1",)
     protect: bool = False
     """Whether payload goes through DTLS."""
+    takes_media: bool = False
+    """As the library has it for a program; else it is as a daemon has it."""
     told: list[DtlsEvent] = field(factory=list, init=False)
     faults: FaultyPortFactory = field(init=False)
     mux: Mux = field(init=False)
@@ -108,7 +110,7 @@ class Ours:
             scheduler=scheduler,
             random=random.SystemRandom(),
             bucket=CheckBucket(),
-            as_service=True,
+            as_service=not self.takes_media,
             queue_task=TaskQueue(reactor),
             settings=AgentSettings(allow_loopback=True),
             certificate=context.certificate,
@@ -224,8 +226,7 @@ class Ours:
         connection = self.connection
         offer = await connection.createOffer(iceRestart=restart)
         await connection.setLocalDescription(offer)
-        assert connection.localDescription is not None
-        return connection.localDescription.sdp
+        return await self._described()
 
     async def answered(self, sdp: str) -> None:
         """Apply the peer's answer."""
@@ -236,8 +237,17 @@ class Ours:
         connection = self.connection
         await connection.setRemoteDescription(Description(DescriptionType.OFFER, sdp))
         await connection.setLocalDescription()
-        assert connection.localDescription is not None
-        return connection.localDescription.sdp
+        return await self._described()
+
+    async def _described(self) -> str:
+        """Our description, when all its candidates are in it."""
+
+        def text() -> str:
+            description = self.connection.localDescription
+            return "" if description is None else description.sdp
+
+        await self.until(lambda: "a=end-of-candidates" in text())
+        return text()
 
 
 def local(sdp: str) -> Credentials:

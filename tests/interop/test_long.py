@@ -101,9 +101,10 @@ class LongTests(TestCase):
         failed = Deferred.fromCoroutine(call.until("failed"))
         await gatherResults([failed, call.ours.until(lambda: call.ours.state == "failed")])
         call.ours.mend()
-        if we_restart:
-            await call.we_offer(restart=True)
-        else:
-            await call.they_offer(iceRestart=True)
-        await call.until(*GOOD)
-        self.assertIn(call.ours.state, GOOD)
+        async with call.cell("out-of-failed"):
+            if we_restart:
+                await call.we_offer(restart=True)
+            else:
+                await call.they_offer(iceRestart=True)
+            await call.until(*GOOD)
+            self.assertIn(call.ours.state, GOOD)

@@ -5,17 +5,23 @@ Its ICE is judged, and its descriptions; its DTLS is not answered yet.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from attrs import define, field
-from twisted.internet.defer import Deferred, gatherResults
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from refreeze.jsep import Description, DescriptionType
+from tests.interop.matrix import cell
 from tests.interop.ours import Ours, local, reactor
 from tests.interop.peers import Message, Peer, wrtc_peer
 
 PC = "pc"
+LATE = 0.2
+"""Seconds that candidates come behind their description."""
 
 
 @define(eq=False)
@@ -24,11 +30,17 @@ class Call:
 
     peer: Peer
     ours: Ours
-    theirs_trickled: int = field(default=0, init=False)
 
     def ask(self, do: str, **fields: Any) -> Deferred[Message]:
         """A command to libwebrtc."""
         return self.peer.ask(do, pc=PC, **fields)
+
+    @asynccontextmanager
+    async def cell(self, *cases: str) -> AsyncIterator[None]:
+        """What is tried inside is these cases of the matrix."""
+        version = (await self.ask("version"))["version"]
+        with cell("wrtc", version, *cases):
+            yield
 
     async def until(self, *states: str) -> None:
         """Until libwebrtc is in one of these.
@@ -52,21 +64,28 @@ class Call:
         await self.ask("answered", sdp=await self.ours.answer(offer["sdp"]))
         await self.ours.connected()
 
-    async def trickle_to_us(self) -> None:
-        """Every candidate that libwebrtc told of, up to the end of them."""
-        while True:
-            told = await self.peer.seen("candidate", pc=PC)
-            line = told["candidate"]
-            self.theirs_trickled += line is not None
+    async def theirs(self) -> list[Message]:
+        """Every candidate that libwebrtc tells of, and their end."""
+        told = [await self.peer.seen("candidate", pc=PC)]
+        while told[-1]["candidate"] is not None:
+            told.append(await self.peer.seen("candidate", pc=PC))
+        return told
+
+    async def trickle_to_us(self, told: Sequence[Message], ufrag: str) -> None:
+        """These, in their order."""
+        for each in told:
             await self.ours.connection.addIceCandidate(
-                {"candidate": line or "", "sdpMid": told["mid"] or "0"}
+                {
+                    "candidate": each["candidate"] or "",
+                    "sdpMid": each["mid"] or "0",
+                    "usernameFragment": ufrag,
+                }
             )
-            if line is None:
-                return
 
     async def trickle_to_them(self) -> None:
-        """Every candidate of ours, and their end."""
-        for candidate in self.ours.candidates:
+        """Every candidate of ours backwards, and their end."""
+        *candidates, end = self.ours.candidates
+        for candidate in [*reversed(candidates), end]:
             await self.ask("candidate", candidate=candidate.candidate, mid=candidate.sdpMid)
 
     async def both_connected(self) -> None:
@@ -86,8 +105,8 @@ class LibwebrtcTests(TestCase):
 
     timeout = 60
 
-    async def call(self) -> Call:
-        ours = Ours(["127.0.0.1"])
+    async def call(self, *, takes_media: bool = False) -> Call:
+        ours = Ours(["127.0.0.1"], takes_media=takes_media)
         self.addCleanup(ours.close)
         return Call(await wrtc_peer(self), ours)
 
@@ -122,22 +141,46 @@ class LibwebrtcTests(TestCase):
 
         return self.run_story(story())
 
-    def test_candidates_are_trickled_both_ways(self) -> Deferred[None]:
+    def test_candidates_are_trickled_both_ways_late_and_in_disorder(self) -> Deferred[None]:
+        """All backwards, and late behind the descriptions."""
+
         async def story() -> None:
             call = await self.call()
-            offer = without_candidates(await call.ours.offer())
-            answer = await call.ask("answer", sdp=offer, trickle=True)
-            await call.ours.answered(without_candidates(answer["sdp"]))
-            await call.ours.until(lambda: call.ours.candidates[-1].candidate == "")
-            await gatherResults(
-                [
-                    Deferred.fromCoroutine(call.trickle_to_us()),
-                    Deferred.fromCoroutine(call.trickle_to_them()),
-                ]
-            )
-            await call.ours.connected()
-            await call.both_connected()
-            self.assertGreater(call.theirs_trickled, 0)
+            async with call.cell("trickled"):
+                offer = without_candidates(await call.ours.offer())
+                answer = (await call.ask("answer", sdp=offer, trickle=True))["sdp"]
+                *theirs, end = await call.theirs()
+                self.assertGreater(len(theirs), 0)
+                await call.ours.answered(without_candidates(answer))
+                await deferLater(reactor, LATE)
+                await call.trickle_to_us([*reversed(theirs), end], local(answer).ufrag)
+                await call.trickle_to_them()
+                await call.ours.connected()
+                await call.both_connected()
+
+        return self.run_story(story())
+
+    def test_it_offers_audio_video_and_data_in_one_bundle(self) -> Deferred[None]:
+        """rule 20: we take all of it, over one transport; a restart of either side keeps it."""
+
+        async def story() -> None:
+            call = await self.call(takes_media=True)
+            async with call.cell("bundled"):
+                await call.ask("media")
+                await call.they_offer()
+                await call.both_connected()
+                connection = call.ours.connection
+                kinds = [each.kind for each in connection.getTransceivers()]
+                self.assertEqual(kinds, ["audio", "video"])
+                self.assertEqual(
+                    [each.currentDirection for each in connection.getTransceivers()],
+                    ["recvonly", "recvonly"],
+                )
+                assert connection.localDescription is not None
+                self.assertNotIn(" 0 UDP/TLS/RTP", connection.localDescription.sdp)
+                await call.we_offer(restart=True)
+                await call.they_offer(iceRestart=True)
+                await call.both_connected()
 
         return self.run_story(story())
 
@@ -186,10 +229,11 @@ class LibwebrtcTests(TestCase):
             call = await self.call()
             await call.we_offer()
             before = self.credentials(call)
-            await call.ours.offer(restart=True)
-            theirs = await call.ask("offer", iceRestart=True)
-            await call.ask("answered", sdp=await call.ours.answer(theirs["sdp"]))
-            await call.ours.connected()
+            async with call.cell("at-once"):
+                await call.ours.offer(restart=True)
+                theirs = await call.ask("offer", iceRestart=True)
+                await call.ask("answered", sdp=await call.ours.answer(theirs["sdp"]))
+                await call.ours.connected()
             between = self.credentials(call)
             await call.we_offer(restart=True)
             after = self.credentials(call)
@@ -204,10 +248,11 @@ class LibwebrtcTests(TestCase):
         async def story() -> None:
             call = await self.call()
             await call.they_offer()
-            await call.ask("offer", iceRestart=True)
-            await call.ask("rollback")
-            await call.we_offer(restart=True)
-            await call.both_connected()
+            async with call.cell("at-once"):
+                await call.ask("offer", iceRestart=True)
+                await call.ask("rollback")
+                await call.we_offer(restart=True)
+                await call.both_connected()
 
         return self.run_story(story())
 

@@ -36,20 +36,24 @@ class ProtectedTests(TestCase):
     def test_we_offer_and_restarts_keep_the_association_rule_30(self) -> Deferred[None]:
         async def story() -> None:
             call = await self.call()
-            await call.we_offer()
-            await self.connected(call)
-            await call.we_offer(restart=True)
-            await self.connected(call)
-            await call.they_offer(iceRestart=True)
-            await self.connected(call)
+            async with call.cell("we-offer"):
+                await call.we_offer()
+                await self.connected(call)
+            async with call.cell("we-restart"):
+                await call.we_offer(restart=True)
+                await self.connected(call)
+            async with call.cell("they-restart"):
+                await call.they_offer(iceRestart=True)
+                await self.connected(call)
 
         return Deferred.fromCoroutine(story())
 
     def test_it_offers_and_its_end_is_ours(self) -> Deferred[None]:
         async def story() -> None:
             call = await self.call()
-            await call.they_offer()
-            await self.connected(call)
+            async with call.cell("they-offer"):
+                await call.they_offer()
+                await self.connected(call)
             await call.ask("close")
             await call.ours.until(lambda: DtlsClosed() in call.ours.told)
 

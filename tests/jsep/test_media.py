@@ -186,3 +186,12 @@ class ShapeTests(SynchronousTestCase):
         ports = [media.port for media in SessionDescription.parse(fresh.answer().sdp).media]
         self.assertEqual(ports, [9, 0])
         self.assertEqual(two.state, "stable")
+
+    def test_rejected_sections_repeat_their_codecs_which_pion_looks_for(self) -> None:
+        fresh, offer = Side(3), Side(4).offer()
+        codecs = ["a=rtpmap:111 opus/48000/2", "a=rtpmap:0 PCMU/8000"]
+        audio = ["m=audio 9 UDP/TLS/RTP/SAVPF 111 0", "c=IN IP4 0.0.0.0", "a=mid:1", *codecs]
+        lines = [*audio, "a=fmtp:111 useinbandfec=1", "a=sendrecv"]
+        fresh.take(Description(OFFER, offer.sdp + "\r\n".join(lines) + "\r\n"))
+        _, rejected = SessionDescription.parse(fresh.answer().sdp).media
+        self.assertEqual(rejected.lines, [audio[0].replace(" 9 ", " 0 "), *audio[1:]])

@@ -18,12 +18,11 @@ AGENTS = Path(__file__).with_name("agents")
 
 @frozen
 class Stack:
-    """One of them: how its program is started, what it needs, and whether it can restart ICE."""
+    """One of them: how its program is started, and what it needs."""
 
     name: str
     command: Callable[[], Sequence[str]]
     needs: Sequence[Path | str]
-    restarts: bool
     package: str = ""
     """Debian's, where the program cannot tell the version of what it is made of."""
 
@@ -40,20 +39,16 @@ _VENV = AGENTS / ".venv" / "bin" / "python"
 _MODULES = AGENTS / "node_modules" / "node-datachannel"
 _PION = AGENTS / "pion" / "pionagent"
 
-AIORTC = Stack(
-    "aiortc", lambda: [str(_VENV), str(AGENTS / "aiortc_agent.py")], [_VENV], restarts=False
-)
+AIORTC = Stack("aiortc", lambda: [str(_VENV), str(AGENTS / "aiortc_agent.py")], [_VENV])
 LIBDATACHANNEL = Stack(
     "libdatachannel",
     lambda: ["node", str(AGENTS / "datachannel_agent.js")],
     ["node", _MODULES],
-    restarts=False,
 )
 PION = Stack(
     "pion",
     lambda: [str(_PION)],
     [_PION],
-    restarts=True,
     package="golang-github-pion-webrtc.v3-dev",
 )
 
@@ -108,9 +103,9 @@ class Agent:
         """Close the connection."""
         self.ask("close")
 
-    def begin_again(self) -> None:
-        """Another connection in its place."""
-        self.ask("again")
+    def begin_again(self, *, keep: bool = False) -> None:
+        """Another connection in its place; libdatachannel's can be kept until the program ends."""
+        self.ask("again", keep=keep)
         self._offered = False
 
     def add_media(self) -> None:

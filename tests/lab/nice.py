@@ -40,6 +40,7 @@ class NiceAgent:
     turn: tuple[str, int, str, str] | None = None
     _program: LineProgram = field(init=False)
     _opened: bool = field(default=False, init=False)
+    _media: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Run it."""
@@ -69,6 +70,23 @@ class NiceAgent:
     def types(self) -> str:
         """Of its selected pair, own first."""
         return str(self.ask("state")["pair"])
+
+    @property
+    def connection(self) -> str:
+        """Its component's state, in the words of others."""
+        state = self.states[-1]
+        return "connected" if state == "ready" else state
+
+    def hang_up(self) -> None:
+        """There is no word for it but our signaling's."""
+
+    def begin_again(self) -> None:
+        """Another agent would be another program."""
+        raise NotImplementedError
+
+    def add_media(self) -> None:
+        """The sections of its offers are ours: audio and video come before data."""
+        self._media = True
 
     # Foreign
 
@@ -107,4 +125,22 @@ class NiceAgent:
     def _description(self, setup: str) -> str:
         own = self.ask("local")
         lines = [line.removeprefix("a=candidate:") for line in own["candidates"]]
-        return Credentials(own["ufrag"], own["pwd"], lines).sdp(setup)
+        sdp = Credentials(own["ufrag"], own["pwd"], lines).sdp(setup)
+        return bundled(sdp) if self._media else sdp
+
+
+def bundled(sdp: str) -> str:
+    """The description of a data section with audio and video before it, in one bundle."""
+    session, data = sdp.split("m=", 1)
+    media = [
+        f"m={kind} 9 UDP/TLS/RTP/SAVPF {number}\r\nc=IN IP4 0.0.0.0\r\na=mid:{kind}\r\n"
+        f"a=rtpmap:{number} {codec}\r\na=rtcp-mux\r\na=sendrecv\r\n{transport(data)}"
+        for kind, number, codec in (("audio", 111, "opus/48000/2"), ("video", 96, "VP8/90000"))
+    ]
+    return f"{session}a=group:BUNDLE audio video 0\r\n{''.join(media)}m={data}"
+
+
+def transport(section: str) -> str:
+    """Its lines that all of a bundle share."""
+    shared = ("a=ice-", "a=fingerprint:", "a=setup:")
+    return "".join(line for line in section.splitlines(True) if line.startswith(shared))

@@ -37,15 +37,13 @@ class Peer(Foreign, Protocol):
 
 
 class ProtectedPeer(ABC):
-    """Tests for a :class:`~tests.lab.case.LabCase` that says who the peer is."""
+    """For a :class:`~tests.lab.case.LabCase` that says who the peer is; the stories are below."""
 
     party: str
     """Its name in the matrix."""
     protection = "dtls"
-    at_once_gap = ""
-    """What it cannot when both restart at once, in words."""
-    bundled_gap = ""
-    """What it cannot with sections that were rejected."""
+    association = 0
+    """How many there have been."""
 
     @abstractmethod
     def lacking(self) -> str | None:
@@ -77,7 +75,14 @@ class ProtectedPeer(ABC):
         case.addCleanup(self.carried.close)
         self.carried.open(offerer=offerer, protect=self.protection)
         self.carried.until_round(1)
+        self.association = 1
         self.check_connected()
+
+    def begin_again(self) -> None:
+        """Its application makes another connection, which is another life of the session's."""
+        self.peer.begin_again()
+        self.carried.begin_again()
+        self.association += 1
 
     @property
     def protect(self) -> Mapping[str, object]:
@@ -85,12 +90,12 @@ class ProtectedPeer(ABC):
         (shown,) = self.daemon.show(SESSION, "protect")
         return shown
 
-    def check_connected(self, association: int = 1) -> None:
-        """As both sides have it, with this association."""
+    def check_connected(self) -> None:
+        """As both sides have it, with the association that there was."""
         case: Any = self
         self.carried.until(lambda: self.protect["state"] == "connected", "our DTLS")
         self.carried.until(self.has_dtls, "its DTLS")
-        case.assertEqual(self.protect["association"], association)
+        case.assertEqual(self.protect["association"], self.association)
         case.assertEqual(self.protect["protocol"], "DTLSv1.2")
 
     def has_dtls(self) -> bool:
@@ -100,6 +105,13 @@ class ProtectedPeer(ABC):
     def cell(self, *cases: str, gap: str = "") -> AbstractContextManager[None]:
         """What is tried inside is these cases of the matrix."""
         return cell(self.party, self.peer.version, *cases, gap=gap)
+
+
+class Exchanges(ProtectedPeer):
+    """Who offers, who restarts."""
+
+    at_once_gap = ""
+    """What it cannot when both restart at once, in words."""
 
     def restart_each(self) -> None:
         """It restarts, and then we do: the association goes on (rule 30)."""
@@ -122,11 +134,6 @@ class ProtectedPeer(ABC):
             self.carried.until_round(number, outcome)
         case.assertEqual(len(self.daemon.rounds(SESSION)), rounds + len(outcomes))
         self.check_connected()
-
-    def begin_again(self) -> None:
-        """Its application makes another connection, which is another life of the session's."""
-        self.peer.begin_again()
-        self.carried.begin_again()
 
     def hang_up(self) -> None:
         """Its close_notify is a bye."""
@@ -158,6 +165,13 @@ class ProtectedPeer(ABC):
         self.restart_each()
         self.theirs_stands()
         self.hang_up()
+
+
+class Forms(ProtectedPeer):
+    """How descriptions and candidates come."""
+
+    bundled_gap = ""
+    """What it cannot with sections that were rejected, in words."""
 
     def test_candidates_come_late_and_in_disorder(self) -> None:
         """T2: also before the description that they belong to."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
+from tests.interop.matrix import cell
 from tests.interop.peers import missing
 from tests.lab import chromium
 from tests.lab.carried import SESSION, Carried
 from tests.lab.case import LabCase
 from tests.lab.daemons import Daemon, start_all
+from tests.lab.namespaces import Namespace
+from tests.lab.protected_peer import Forms, Peer
 from tests.lab.segment import Segment, public4, public6
 
 GOOD = ("connected", "completed")
@@ -40,9 +44,14 @@ class ChromiumTests(LabCase):
         start_all(self.daemon)
         self.carried = Carried(self.daemon, "browser", self.browser, tells_addresses)
         self.addCleanup(self.carried.close)
-        self.carried.open(offerer=offerer, protect="dtls")
-        self.carried.until_round(1)
-        self.check_connected()
+        with self.cell("we-offer" if offerer == "alice" else "they-offer"):
+            self.carried.open(offerer=offerer, protect="dtls")
+            self.carried.until_round(1)
+            self.check_connected()
+
+    def cell(self, case: str) -> AbstractContextManager[None]:
+        """What is tried inside is that case of the matrix."""
+        return cell("chromium", self.browser.version, case)
 
     def check_connected(self, *others: str) -> None:
         """As both sides have it; the browser has shown nothing worse but *others*, and has
@@ -67,25 +76,28 @@ class ChromiumTests(LabCase):
     def restart_both(self) -> None:
         """Chromium restarts, and then we do: another pair each time, and connected all along."""
         pairs = [self.browser.pair["id"]]
-        self.carried.offer(restart=True)
-        self.carried.until_round(2)
-        pairs.append(self.another_pair(pairs))
-        self.daemon.ask(f"restart {SESSION}")
-        self.carried.until_round(3)
-        pairs.append(self.another_pair(pairs))
-        self.check_connected()
+        with self.cell("they-restart"):
+            self.carried.offer(restart=True)
+            self.carried.until_round(2)
+            pairs.append(self.another_pair(pairs))
+        with self.cell("we-restart"):
+            self.daemon.ask(f"restart {SESSION}")
+            self.carried.until_round(3)
+            pairs.append(self.another_pair(pairs))
+            self.check_connected()
 
     def restart_at_once(self, *outcomes: str) -> None:
         """T11: both offer, and one gives way; our next rounds end with these *outcomes*."""
         rounds = len(self.daemon.rounds(SESSION))
         pair = self.browser.pair["id"]
-        self.daemon.ask(f"restart {SESSION}")
-        self.carried.offer(restart=True)
-        self.carried.until_round(rounds + len(outcomes))
-        ended = [each["outcome"] for each in self.daemon.rounds(SESSION)[rounds:]]
-        self.assertEqual(ended, list(outcomes))
-        self.another_pair([pair])
-        self.check_connected()
+        with self.cell("at-once"):
+            self.daemon.ask(f"restart {SESSION}")
+            self.carried.offer(restart=True)
+            self.carried.until_round(rounds + len(outcomes))
+            ended = [each["outcome"] for each in self.daemon.rounds(SESSION)[rounds:]]
+            self.assertEqual(ended, list(outcomes))
+            self.another_pair([pair])
+            self.check_connected()
 
     def another_pair(self, pairs: Sequence[str]) -> str:
         """Until the browser's data has a pair that is none of these."""
@@ -147,3 +159,15 @@ class ChromiumTests(LabCase):
         self.carried.until_round(2)
         self.another_pair([cut])
         self.check_connected("disconnected")
+
+
+class FormTests(Forms, LabCase):
+    """What the tests above leave out of the matrix."""
+
+    party = "chromium"
+
+    def lacking(self) -> str | None:
+        return chromium.lacking()
+
+    def peer_at(self, machine: Namespace) -> Peer:
+        return chromium.Chromium(machine)

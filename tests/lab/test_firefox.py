@@ -5,10 +5,10 @@ from __future__ import annotations
 from tests.lab import firefox
 from tests.lab.case import LabCase
 from tests.lab.namespaces import Namespace
-from tests.lab.protected_peer import Peer, ProtectedPeer
+from tests.lab.protected_peer import Exchanges, Forms, Peer
 
 
-class FirefoxTests(ProtectedPeer, LabCase):
+class FirefoxTests(Exchanges, Forms, LabCase):
     """``connectionState`` of its page, and what the daemon shows."""
 
     party = "firefox"

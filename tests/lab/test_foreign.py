@@ -7,7 +7,7 @@ from tests.lab.case import LabCase
 from tests.lab.commands import LabError
 from tests.lab.foreign import AIORTC, LIBDATACHANNEL, PION, Agent, Stack
 from tests.lab.namespaces import Namespace
-from tests.lab.protected_peer import Peer, ProtectedPeer
+from tests.lab.protected_peer import Exchanges, Forms, Peer, ProtectedPeer
 from tests.lab.unrestartable import Unrestartable
 
 
@@ -32,7 +32,9 @@ class AiortcTests(Unrestartable, _StackTests, LabCase):
 
     stack = AIORTC
 
-    bundled_gap = "refuses a rejected section without ICE credentials, which nobody else sends"
+    bundled_gap = (
+        "refuses answers of which a section, rejected or not, has no ICE credentials of its own"
+    )
 
     def test_it_offers_audio_video_and_data_in_one_bundle(self) -> None:
         """It throws away an answer that rejects something."""
@@ -67,13 +69,20 @@ class LibdatachannelTests(Unrestartable, _StackTests, LabCase):
         self.carried.until(lambda: not self.daemon.is_up(SESSION), "its end")
 
     def check_refusal(self) -> None:
-        """Its application has no answer for us; the round goes on until an operator ends it."""
+        """Its application answers with another connection, when it gets the offer again."""
+        assert isinstance(self.peer, Agent)
         self.carried.until(lambda: self.carried.refusals, "its refusal")
-        self.daemon.ask(f"cancel {SESSION}")
-        self.carried.until_round(2, "abandoned")
+        self.peer.begin_again(keep=True)
+        self.carried.begin_again()
+        self.association += 1
+        self.carried.until_round(2)
+
+    def repeat_offer(self) -> None:
+        """It took its offer back before it refused ours."""
+        self.carried.offer(restart=True)
 
 
-class PionTests(_StackTests, LabCase):
+class PionTests(Exchanges, Forms, _StackTests, LabCase):
     """It has no rollback of an offer of its own."""
 
     stack = PION
@@ -103,4 +112,4 @@ class PionTests(_StackTests, LabCase):
         self.peer.add_media()
         self.carried.offer()
         self.carried.until_round(3)
-        self.check_connected(2)
+        self.check_connected()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 
+from tests.interop.matrix import cell
 from tests.interop.peers import missing
 from tests.lab import nice
 from tests.lab.carried import SESSION, Carried
@@ -11,7 +13,9 @@ from tests.lab.case import LabCase
 from tests.lab.certificates import Authority
 from tests.lab.coturn import PORT, TurnServer
 from tests.lab.daemons import Daemon, start_all
+from tests.lab.namespaces import Namespace
 from tests.lab.nat import NatKind, Router
+from tests.lab.protected_peer import Exchanges, Forms, Peer
 from tests.lab.segment import Segment
 from tests.lab.traffic import Flow, Traffic
 
@@ -54,9 +58,10 @@ class LibniceTests(LabCase):
         self.agent.start()
         self.addCleanup(self.agent.close)
         self.carried = Carried(self.daemon, "nice", self.agent)
-        self.carried.open(listen="127.0.0.1:7001", offerer=offerer)
-        self.addCleanup(self.carried.close)
-        self.carried.until(lambda: self.daemon.is_up(SESSION), "a path")
+        with self.cell("we-offer" if offerer == "alice" else "they-offer"):
+            self.carried.open(listen="127.0.0.1:7001", offerer=offerer)
+            self.addCleanup(self.carried.close)
+            self.carried.until(lambda: self.daemon.is_up(SESSION), "a path")
         traffic = Traffic()
         self.addCleanup(traffic.stop)
         program = traffic.program(self.daemon.namespace, target=self.daemon.listens(SESSION))
@@ -64,16 +69,22 @@ class LibniceTests(LabCase):
         flow.wait(5.0)
         return flow
 
+    def cell(self, case: str) -> AbstractContextManager[None]:
+        """What is tried inside is that case of the matrix."""
+        return cell("libnice", self.agent.version, case)
+
     def check_restarts(self, flow: Flow) -> None:
         """libnice restarts, and then we do: not one packet is lost, and a relay carries them."""
         done = len(self.daemon.rounds(SESSION))
         began = time.monotonic()
-        self.carried.offer(restart=True)
-        self.carried.until_round(done + 1)
-        flow.wait(5.0)
-        self.daemon.ask(f"restart {SESSION}")
-        self.carried.until_round(done + 2)
-        flow.wait(5.0)
+        with self.cell("they-restart"):
+            self.carried.offer(restart=True)
+            self.carried.until_round(done + 1)
+            flow.wait(5.0)
+        with self.cell("we-restart"):
+            self.daemon.ask(f"restart {SESSION}")
+            self.carried.until_round(done + 2)
+            flow.wait(5.0)
         ended = time.monotonic()
         time.sleep(SETTLED)
         self.assertEqual(flow.there.lost(began, ended), [])
@@ -111,3 +122,24 @@ class LibniceTests(LabCase):
             flow.wait(5.0)
             self.assertLess(flow.there.gap(forgot), HALF_OPEN)
             self.assertTrue(str(self.daemon.pair(SESSION)["types"]).startswith("relay/"))
+
+
+class LanTests(Exchanges, Forms, LabCase):
+    """What the tests above leave out of the matrix; nothing but ICE is between the two."""
+
+    party = "libnice"
+    protection = "none"
+
+    def lacking(self) -> str | None:
+        return nice.lacking()
+
+    def peer_at(self, machine: Namespace) -> Peer:
+        return nice.NiceAgent(machine)
+
+    def check_connected(self) -> None:
+        """As both sides have it."""
+        self.carried.until(lambda: self.daemon.is_up(SESSION), "our path")
+        self.carried.until(lambda: self.peer.connection == "connected", "its path")
+
+    def hang_up(self) -> None:
+        """It has no word for it."""

@@ -6,15 +6,16 @@ from abc import abstractmethod
 from typing import Any
 
 from tests.lab.carried import SESSION
-from tests.lab.protected_peer import ProtectedPeer
+from tests.lab.protected_peer import Exchanges, Forms
 
 GAP = "cannot; another connection of its application takes the old one's place"
+AT_ONCE_GAP = "cannot; the old path goes on"
 
 
-class Unrestartable(ProtectedPeer):
+class Unrestartable(Exchanges, Forms):
     """The path goes on; whoever wants another one needs another connection."""
 
-    at_once_gap = GAP
+    at_once_gap = AT_ONCE_GAP
 
     @abstractmethod
     def check_refusal(self) -> None:
@@ -28,25 +29,43 @@ class Unrestartable(ProtectedPeer):
             self.check_refusal()
             self.check_connected()
         with self.cell("they-restart", gap=GAP):
+            self.carried.offer(restart=True)
             self.check_repeats(3)
             self.begin_again()
             self.carried.offer()
             self.carried.until_round(4)
-            self.check_connected(2)
+            self.check_connected()
 
     def check_repeats(self, number: int) -> None:
-        """Its next offer has the old credentials: that is no restart (rule 18)."""
+        """Its offer has the old credentials, and is no restart (rule 18): that is the round."""
         case: Any = self
-        self.carried.offer(restart=True)
         self.carried.until_round(number, "abandoned")
         case.assertEqual(self.daemon.rounds(SESSION)[number - 1]["why"], "no-restart")
         self.check_connected()
 
     def ours_stands(self) -> None:
-        """It has nothing to restart."""
+        """It can neither take back its offer nor answer ours; then we answer its offer."""
+        with self.cell("at-once", gap=self.at_once_gap):
+            self.carried.refusals = refusals = list[str]()
+            self.daemon.ask(f"restart {SESSION}")
+            self.carried.offer(restart=True)
+            self.carried.until(lambda: refusals, "its refusal")
+            self.daemon.ask(f"cancel {SESSION}")
+            self.carried.until_round(5, "abandoned")
+            self.repeat_offer()
+            self.check_repeats(6)
+
+    def repeat_offer(self) -> None:
+        """The one that nobody answered."""
+        self.carried.offer_again()
 
     def theirs_stands(self) -> None:
-        """It has nothing to restart."""
+        """We roll back, and answer an offer that restarts nothing."""
+        with self.cell("at-once", gap=self.at_once_gap):
+            self.daemon.ask(f"restart {SESSION}")
+            self.carried.offer(restart=True)
+            self.carried.until_round(5, "superseded")
+            self.check_repeats(6)
 
     def restart_bundled(self) -> None:
         """It cannot."""

@@ -5,6 +5,7 @@
 
 const readline = require('readline')
 const { RTCPeerConnection } = require('@roamhq/wrtc')
+const { version } = require('@roamhq/wrtc/package.json')
 
 const connections = new Map()
 
@@ -56,6 +57,14 @@ const commands = {
   async offer (pc, { iceRestart, trickle }) {
     if (!pc.channel) pc.channel = pc.createDataChannel('refreeze')
     return setLocal(pc, await pc.createOffer({ iceRestart: Boolean(iceRestart) }), trickle)
+  },
+  async media (pc) {
+    pc.addTransceiver('audio')
+    pc.addTransceiver('video')
+    return {}
+  },
+  async version () {
+    return { version }
   },
   async restartIce (pc) {
     pc.restartIce()

@@ -59,8 +59,8 @@ const verbs = {
     tracks.push(connection.addTrack(audio), connection.addTrack(video))
     return {}
   },
-  async again () {
-    connection.close()
+  async again ({ keep }) {
+    if (!keep) connection.close()
     begin()
     return {}
   },
