@@ -269,10 +269,13 @@ class HttpCarrier:
         self._question = None
         if question.again is not None and question.again.active():
             question.again.cancel()
-        life.heard(envelope)
+        life.heard(envelope, described)
         life.restarts += 1
         self._heard_of()
         question.answered.callback(described)
+        if self.life is life:
+            for left in life.passed_over():
+                self.clock.callLater(0, self.attachment.deliver, left)
 
     def _pass_on(self, life: Life, envelope: Envelope) -> None:
         if envelope.kind is EnvelopeKind.OFFER and self.offers():

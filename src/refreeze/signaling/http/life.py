@@ -12,8 +12,9 @@ from typing import Final
 
 from attrs import define, field
 
-from refreeze.sdp import SessionDescription, attribute_name
-from refreeze.sdp.fragment import Fragment
+from refreeze.ice.credentials import Credentials
+from refreeze.sdp import MediaSection, SessionDescription, attribute_name
+from refreeze.sdp.fragment import Fragment, fragment_of
 from refreeze.signaling.envelope import CandidateInit, Envelope, EnvelopeKind
 
 MAX_TRICKLED: Final = 128
@@ -47,6 +48,9 @@ class Life:
     """What the client said last, whole..."""
     _described: int = field(default=0, init=False)
     """...and the generation in which it did."""
+    _mid: str | None = field(default=None, init=False)
+    """The section whose transport both of us use, once we have answered: where the client's first
+    one is audio, which we reject, all of its ICE is meant for another one of its bundle."""
     _proposed: SessionDescription | None = field(default=None, init=False)
     """Its restart that has no answer yet, and may never have one (rule 72)."""
     _before: tuple[SessionDescription | None, int] = field(default=(None, 0), init=False)
@@ -67,7 +71,7 @@ class Life:
     def restart_offer(self, fragment: Fragment) -> Envelope:
         """A whole offer: the client's last description with the fragment's ICE."""
         assert self._theirs is not None, "a life begins with an offer"
-        sdp = restarted(self._theirs, fragment)
+        sdp = restarted(self._theirs, fragment, self._mid)
         self._proposed = SessionDescription.parse(sdp)
         self._generation += 1
         return self._envelope(EnvelopeKind.OFFER, self._generation, sdp=sdp)
@@ -90,12 +94,22 @@ class Life:
         """Those of a fragment that restarts nothing."""
         ufrag = None if fragment.credentials is None else fragment.credentials.ufrag
         for section in fragment.sections:
+            mid = self._meant(section.mid)
             for line in section.candidates:
-                init = CandidateInit(line, sdp_mid=section.mid, username_fragment=ufrag)
+                init = CandidateInit(line, sdp_mid=mid, username_fragment=ufrag)
                 yield self._envelope(EnvelopeKind.CANDIDATE, self._described, candidate=init)
             if section.ended:
-                end = CandidateInit("", sdp_mid=section.mid, username_fragment=ufrag)
+                end = CandidateInit("", sdp_mid=mid, username_fragment=ufrag)
                 yield self._envelope(EnvelopeKind.END_OF_CANDIDATES, self._described, candidate=end)
+
+    def passed_over(self) -> Iterator[Envelope]:
+        """Candidates of its latest offer that stand in the section of its bundle that we reject."""
+        theirs = self._theirs
+        if theirs is None or theirs.tagged is None or self._mid in {None, theirs.tagged.mid}:
+            return
+        used = theirs.by_mid(self._mid or "")
+        if used is not None and not used.candidates and self._meant(theirs.tagged.mid) == used.mid:
+            yield from self.candidates(fragment_of(theirs))
 
     def bye(self, reason: str) -> Envelope:
         """The client is gone."""
@@ -107,12 +121,8 @@ class Life:
 
     def is_restart(self, fragment: Fragment) -> bool:
         """Whether it names other credentials than those in force (rule 71)."""
-        tagged = None if self._theirs is None else self._theirs.tagged
-        return (
-            fragment.credentials is not None
-            and tagged is not None
-            and fragment.credentials != tagged.credentials
-        )
+        old, new = self._credentials, fragment.credentials
+        return old is not None and new is not None and new != old
 
     def changes(self, fragment: Fragment) -> str | None:
         """What a restart may not change, and this one does (rule 71); None: nothing."""
@@ -128,17 +138,15 @@ class Life:
 
     def half_changed(self, fragment: Fragment) -> bool:
         """Whether one of ufrag and pwd alone is new: both are, or none (rule 18)."""
-        tagged = None if self._theirs is None else self._theirs.tagged
-        old = None if tagged is None else tagged.credentials
-        new = fragment.credentials
+        old, new = self._credentials, fragment.credentials
         if old is None or new is None:
             return False
         return (old.ufrag == new.ufrag) != (old.pwd == new.pwd)
 
     # What the session says
 
-    def heard(self, envelope: Envelope) -> None:
-        """Keep what a stream that opens later has to be told."""
+    def heard(self, envelope: Envelope, described: SessionDescription | None = None) -> None:
+        """Keep what a stream that opens later has to be told; *described* is an answer, read."""
         if envelope.kind is EnvelopeKind.OFFER:
             if self.offer is None or self.offer.id != envelope.id:
                 self.trickled.clear()
@@ -147,6 +155,8 @@ class Life:
             self.offer = self.please = None
             self.trickled.clear()
             self.established = True
+            if described is not None and described.tagged is not None:
+                self._mid = described.tagged.mid
             if self._proposed is not None:
                 self._theirs, self._described = self._proposed, self._generation
                 self._proposed = None
@@ -161,6 +171,19 @@ class Life:
         return [*([asked] if asked is not None else []), *self.trickled]
 
     # Inside
+
+    @property
+    def _credentials(self) -> Credentials | None:
+        """The client's, in force."""
+        if self._theirs is None:
+            return None
+        used = _used(self._theirs, self._mid), self._theirs.tagged
+        return next((each.credentials for each in used if each and each.credentials), None)
+
+    def _meant(self, mid: str | None) -> str | None:
+        """The section that the candidates of section *mid* are for."""
+        bundle = () if self._theirs is None else self._theirs.bundle
+        return self._mid if {mid, self._mid} <= set(bundle) else mid
 
     def _describe(self, kind: EnvelopeKind, sdp: str, offer: str | None = None) -> Envelope:
         self._generation += 1
@@ -192,13 +215,13 @@ class Life:
         )
 
 
-def restarted(theirs: SessionDescription, fragment: Fragment) -> str:
+def restarted(theirs: SessionDescription, fragment: Fragment, mid: str | None = None) -> str:
     """*theirs* as an offer with other ICE (rules 69 and 71); all else is repeated.
 
-    Only the BUNDLE-tagged section carries the credentials. What was an answer chose a role in
+    One section carries it: *mid*, or the BUNDLE-tagged one. What was an answer chose a role in
     DTLS; an offer leaves the choice to us.
     """
-    tagged = theirs.tagged
+    used = _used(theirs, mid)
     lines = [line for line in theirs.session.lines if attribute_name(line) not in _ICE]
     for media in theirs.media:
         for line in media.lines:
@@ -207,9 +230,15 @@ def restarted(theirs: SessionDescription, fragment: Fragment) -> str:
                 lines.append("a=setup:actpass")
             elif name not in _ICE:
                 lines.append(line)
-        if media is tagged:
+        if media is used:
             lines += _ice_of(fragment)
     return "".join(f"{line}\r\n" for line in lines)
+
+
+def _used(theirs: SessionDescription, mid: str | None) -> MediaSection | None:
+    """The section *mid*, if it is of the BUNDLE group; else the tagged one."""
+    found = theirs.by_mid(mid) if mid is not None and mid in theirs.bundle else None
+    return found or theirs.tagged
 
 
 def _ice_of(fragment: Fragment) -> Iterator[str]:
