@@ -81,6 +81,25 @@ class ScriptedTests(ModuleCase):
         self.assertGreaterEqual(len(self.passed("requests.test.mjs")), 2)
 
 
+class DocumentTests(ModuleCase):
+    """What docs/browser.md says."""
+
+    page = (Path(__file__).parents[3] / "docs" / "browser.md").read_text()
+
+    def test_its_example_connects_and_shows_the_state(self) -> None:
+        (script,) = re.findall(r'<script type="module">\n(.*?)</script>', self.page, re.S)
+        (self.place / "example.js").write_text(script)
+        self.assertEqual(
+            self.run_node("example.mjs").splitlines(),
+            ["us asked under way", "us asked answered", "path connected", "path closed"],
+        )
+
+    def test_its_tables_have_every_option_member_and_event(self) -> None:
+        made = json.loads(self.run_node("surface.mjs"))
+        rows = set(re.findall(r"^\| `(\w+)(?:\(.*?\))?` \|", self.page, re.M))
+        self.assertEqual(set(made), rows)
+
+
 class FragmentTests(ModuleCase):
     """Descriptions of real browsers and libraries, as both languages read them."""
 

@@ -1,5 +1,13 @@
 /** Virtual time, a peer connection by the specification's letter, and a daemon by script. */
 
+// Node 18 has none.
+globalThis.CustomEvent ??= class extends Event {
+  constructor(kind, {detail}) {
+    super(kind);
+    this.detail = detail;
+  }
+};
+
 // Time
 
 const timers = new Map();
@@ -21,12 +29,13 @@ export async function advance(seconds) {
   const until = now + seconds * 1000;
   await settle();
   for (;;) {
-    const [next] = [...timers].filter(([, {due}]) => due <= until).sort((a, b) => a[1].due - b[1].due);
+    const due = [...timers].filter(([, each]) => each.due <= until);
+    const [next] = due.sort(([, one], [, other]) => one.due - other.due);
     if (!next) break;
-    const [id, {work, due}] = next;
+    const [id, timer] = next;
     timers.delete(id);
-    now = due;
-    work();
+    now = timer.due;
+    timer.work();
     await settle();
   }
   now = until;
@@ -63,11 +72,11 @@ export class Connection {
   }
 
   get localDescription() {
-    return this.pending && this.pending.local ? this.pending.local : this.currentLocalDescription;
+    return this.pending?.local || this.currentLocalDescription;
   }
 
   get remoteDescription() {
-    return this.pending && this.pending.remote ? this.pending.remote : this.currentRemoteDescription;
+    return this.pending?.remote || this.currentRemoteDescription;
   }
 
   createDataChannel() {}

@@ -34,7 +34,8 @@ test('an offer is posted, and the stream opened with the token', async () => {
   assert.deepEqual([post.method, post.url], ['POST', '/sessions/web']);
   assert.equal(ufragOf(post.body), 'b0x1');
   assert.deepEqual([get.method, get.url], ['GET', `${RESOURCE}/events`]);
-  assert.deepEqual(daemon.asked.map(({headers}) => headers.Authorization), Array(2).fill('Bearer secret'));
+  const tokens = daemon.asked.map(({headers}) => headers.Authorization);
+  assert.deepEqual(tokens, Array(2).fill('Bearer secret'));
   assert.equal(ufragOf(link.pc.currentRemoteDescription.sdp), 'daemon1');
 });
 
@@ -85,8 +86,8 @@ test('candidates trickle with the entity tag, and only once each', async () => {
   await settle();
   const patches = daemon.of('PATCH');
   assert.deepEqual(patches.map(({headers}) => headers['If-Match']), patches.map(() => '"1-1"'));
-  const ports = patches.flatMap(({body}) => [...body.matchAll(/192\.0\.2\.7 (\d+)/g)].map(([, port]) => port));
-  assert.deepEqual(ports, ['5000', '5001']);
+  const sent = patches.flatMap(({body}) => body.match(/192\.0\.2\.7 \d+/g));
+  assert.deepEqual(sent, ['192.0.2.7 5000', '192.0.2.7 5001']);
 });
 
 test('candidates that did not get through are sent again', async () => {
@@ -182,8 +183,9 @@ test('rule 72: a restart that is refused is rolled back, and tried again when it
   assert.equal(daemon.of('PATCH').length, 3);
 });
 
-test('a daemon that refuses for ever is not stormed, and the list of restarts has an end', async () => {
-  const {daemon, link} = await connected({'PATCH resource': Array(1000).fill(refused(409, 'mine'))});
+test('a daemon that refuses for ever is not stormed, and the list has an end', async () => {
+  const refusals = Array(1000).fill(refused(409, 'mine'));
+  const {daemon, link} = await connected({'PATCH resource': refusals});
   link.restart();
   await advance(600);
   assert.ok(daemon.of('PATCH').length <= 125, `${daemon.of('PATCH').length} in 600 s`);
@@ -236,7 +238,7 @@ test('of offers that wait the last one is answered', async () => {
   assert.equal(link.restarts.length, 1);
 });
 
-test('an answer that nobody heard is said again; one that comes too late asks for a restart', async () => {
+test('an answer that nobody heard is said again; one too late asks for a restart', async () => {
   const late = refused(409, 'not outstanding');
   const {daemon, link} = await connected({'POST events': [unreachable, late]});
   daemon.offer('o1', 'theirs');

@@ -6,9 +6,9 @@
  *     await link.connect();
  *
  * The path is kept from both ends: the daemon's watchdog offers restarts over the event stream, and
- * this side restarts by itself when its own state is `failed`. When both do so at once, the daemon's
- * offer stands and ours is rolled back (perfect negotiation, with this side polite). A resource that
- * is gone is followed by a new session.
+ * this side restarts by itself when its own state is `failed`. When both do so at once, the offer
+ * of the daemon stands and ours is rolled back (perfect negotiation, with this side polite). A
+ * resource that is gone is followed by a new session.
  *
  * No dependencies, no build step; nothing here needs a secure context.
  */
@@ -155,7 +155,7 @@ class Life {
     this.exchange(() => this.trickle());
   }
 
-  /** What is new of the generation in force; that of a restart waits for its entity tag (rule 73). */
+  /** What is new of the generation in force; a restart's waits for its entity tag (rule 73). */
   async trickle() {
     const {pc} = this;
     if (!this.waiting.length || !this.etag || pc.signalingState !== 'stable') return;
@@ -199,7 +199,7 @@ class Life {
     const {link, pc} = this;
     if (pc.signalingState !== 'stable') return;
     const offer = await pc.createOffer();
-    // The daemon's offer may have brought new credentials meanwhile; and nothing but ICE can change.
+    // The daemon's offer may have brought new credentials meanwhile; nothing but ICE can change.
     const {ufrag} = credentialsOf(pc.currentLocalDescription.sdp);
     if (this.over || credentialsOf(offer.sdp).ufrag === ufrag) return;
     const entry = link.began('us', this.why || 'negotiation needed');
@@ -304,9 +304,9 @@ class Life {
 /**
  * One session's connection, and the next one when it is gone.
  *
- * Events, each with a `detail`: `state` (none; see {@link Refreeze#state}), `pair` (local and remote
- * candidate), `restart` (`at`; `by`: `us`, `daemon` or `new` for a session anew; `why`; `outcome`;
- * told when it begins and when it ends), `error` (an Error), `gone` (`reason`).
+ * Events, each with a `detail`: `state` (none; see {@link Refreeze#state}), `pair` (local and
+ * remote candidate), `restart` (`at`; `by`: `us`, `daemon` or `new` for a session anew; `why`;
+ * `outcome`; told when it begins and when it ends), `error` (an Error), `gone` (`reason`).
  */
 export class Refreeze extends EventTarget {
   /**
@@ -314,7 +314,7 @@ export class Refreeze extends EventTarget {
    * @param {string} options.url of the session, `/sessions/NAME`
    * @param {string} [options.token] bearer token
    * @param {RTCIceServer[]} [options.iceServers]
-   * @param {string} [options.wildcard] If-Match of a restart: `*`, or `"*"` for servers that want it
+   * @param {string} [options.wildcard] If-Match of a restart: `*`, or `"*"` where that is wanted
    * @param {(pc: RTCPeerConnection) => void} [options.prepare] adds what is to be offered; without
    *   it a data channel, which only makes an m= section: the daemon has no SCTP
    */
@@ -417,7 +417,8 @@ export class Refreeze extends EventTarget {
       const {address, port, candidateType: type} = stats.get(id) || {};
       return {address: address || '(hidden)', port, type};
     };
-    this.pair = {id: pair.id, local: end(pair.localCandidateId), remote: end(pair.remoteCandidateId)};
+    const [local, remote] = [pair.localCandidateId, pair.remoteCandidateId].map(end);
+    this.pair = {id: pair.id, local, remote};
     this.tell('pair', this.pair);
   }
 

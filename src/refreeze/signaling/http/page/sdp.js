@@ -45,7 +45,8 @@ export function fragmentOf(sdp, candidates = null) {
   const tagged = taggedOf(parsed);
   const {ufrag, pwd} = credentialsOf(sdp);
   const group = parsed.session.filter((line) => line.startsWith('a=group:BUNDLE'));
-  const options = [...parsed.session, ...tagged].filter((line) => line.startsWith('a=ice-options:'));
+  const levels = [...parsed.session, ...tagged];
+  const options = levels.filter((line) => line.startsWith('a=ice-options:'));
   const own = tagged.filter((line) => /^a=(candidate:|end-of-candidates$)/.test(line));
   return [
     ...group,
