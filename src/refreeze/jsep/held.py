@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from refreeze.jsep.descriptions import Applied, Description
+from refreeze.sdp import MediaSection
 
 
 @define(eq=False, repr=False, kw_only=True)
@@ -16,10 +17,10 @@ class HeldDescriptions:
     _current_remote: Applied | None = field(default=None, init=False)
     _pending_remote: Applied | None = field(default=None, init=False)
 
-    @property
-    def exchanged(self) -> bool:
-        """Whether an exchange was ever completed."""
-        return self._current_remote is not None
+    def remote_section(self, index: int) -> MediaSection | None:
+        """Of the peer's description since the last completed exchange."""
+        media = [] if self._current_remote is None else self._current_remote.parsed.media
+        return media[index] if index < len(media) else None
 
     @property
     def current_local(self) -> Description | None:

@@ -26,7 +26,7 @@ from refreeze.jsep import (
 )
 from refreeze.peer.certificate import KeygenAlgorithm, RTCCertificate
 from refreeze.peer.configuration import RTCConfiguration
-from refreeze.peer.datachannel import RTCDataChannel, RTCSctpTransport
+from refreeze.peer.datachannel import RTCDataChannel, RTCSctpTransport, message_size
 from refreeze.peer.dtls import DtlsEvent, RTCDtlsTransport
 from refreeze.peer.environment import PeerEnvironment
 from refreeze.peer.events import Event, EventHandler, EventTarget
@@ -250,8 +250,11 @@ class RTCPeerConnection(EventTarget):
     def _follow_data(self) -> None:
         """The SCTP transport lives as long as an answer with a data section is in force."""
         part = self.negotiator.media.data
-        if self.negotiator.exchanged and part is not None and part.index is not None:
+        index = None if part is None else part.index
+        section = None if index is None else self.negotiator.remote_section(index)
+        if section is not None:
             self._sctp = self._sctp or RTCSctpTransport(self.dtlsTransport)
+            self._sctp.maxMessageSize = message_size(section.first("max-message-size"))
         elif self.negotiator.signaling_state is SignalingState.STABLE:
             self._sctp = None
 
@@ -285,8 +288,7 @@ class RTCPeerConnection(EventTarget):
         """Servers and policy are in force from the next gathering, and the next offer restarts if
         there was one already; nothing is announced (rules 14 to 17). Raises W3C's errors.
         """
-        if self._operations.closed:
-            raise InvalidStateError("the connection is closed")
+        self._check_open()
         old, new = self.configuration, RTCConfiguration.of(configuration)
         if self.environment.wall is not None:
             new.check_dates(self.environment.wall())
@@ -319,10 +321,15 @@ class RTCPeerConnection(EventTarget):
 
     def createDataChannel(self, label: str, **attributes: Any) -> RTCDataChannel:
         """The first one makes a data section; see :mod:`refreeze.peer.datachannel`."""
+        self._check_open()
         channel = RTCDataChannel(label=label, **attributes)
         self.negotiator.want_data()
         self._channels.append(channel)
         return channel
+
+    def _check_open(self) -> None:
+        if self._operations.closed:
+            raise InvalidStateError("the connection is closed")
 
     # The identity in DTLS
 

@@ -16,7 +16,10 @@ from refreeze.peer.events import EventHandler, EventTarget
 
 MAX_WORD: Final = 65535
 """Bytes of a label or a protocol, and the largest of lifetimes and ids."""
-MAX_CHANNELS: Final = 65535
+OUR_MESSAGE: Final = 262144
+"""Bytes of ``max-message-size`` in our descriptions."""
+_USUAL_MESSAGE: Final = 65536
+"""Of a peer that says nothing (RFC 8841 section 6.1)."""
 
 
 @define(eq=False, repr=False)
@@ -25,9 +28,16 @@ class RTCSctpTransport(EventTarget):
 
     transport: RTCDtlsTransport | None
     state: str = field(default="connecting", init=False)
-    maxMessageSize: float = field(default=262144.0, init=False)
+    maxMessageSize: float = field(default=float(OUR_MESSAGE), init=False)
     maxChannels: int | None = field(default=None, init=False)
     onstatechange = EventHandler("statechange")
+
+
+def message_size(said: str | None) -> float:
+    """What both sides take (webrtc-pc section 6.1.1.2); the peer's 0 means that any length is."""
+    if said is None or not said.isascii() or not said.isdigit() or len(said) > 10:
+        return float(_USUAL_MESSAGE)
+    return float(min(int(said) or OUR_MESSAGE, OUR_MESSAGE))
 
 
 @define(eq=False, repr=False, kw_only=True)
