@@ -89,7 +89,7 @@ async def main(reactor: Any) -> None:
             await task.deferLater(reactor, 0.01)
         pair = alice.iceTransport.getSelectedCandidatePair()
         assert pair is not None
-        alice.dtlsTransport.send([b"hello over " + str(pair.remote_address).encode()])
+        alice.dtlsTransport.send([b"hello over " + str(pair.remote.address).encode()])
         while len(heard) <= restart:
             await task.deferLater(reactor, 0.01)
         print(alice.connectionState, heard[-1].decode())

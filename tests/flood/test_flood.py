@@ -179,7 +179,7 @@ class FloodTests(TestCase):
 
     def answered(self, connection: RTCPeerConnection) -> int:
         """Checks of the selected pair that were answered."""
-        pair = connection.iceTransport.getSelectedCandidatePair()
+        pair = connection.iceTransport.transport.route
         assert pair is not None
         return pair.counters.responses_received
 

@@ -90,7 +90,9 @@ class LifeTests(Case):
         self.assertEqual(len(transport.getRemoteCandidates()), 2)
         pair = transport.getSelectedCandidatePair()
         assert pair is not None
-        self.assertTrue(pair.nominated)
+        self.assertIs(transport.getSelectedCandidatePair(), pair)
+        self.assertIn(pair.local, transport.getLocalCandidates())
+        self.assertIn(pair.remote, transport.getRemoteCandidates())
 
     def test_a_base_that_goes_fails_its_pairs_only(self) -> None:
         self.two.exchange(self.alice, self.bob)

@@ -52,6 +52,10 @@ class Candidate:
     transport: str = "udp"
     ufrag: str | None = None
     extensions: tuple[tuple[str, str], ...] = field(default=())
+    url: str | None = field(default=None, eq=False)
+    """Of the server that told a local reflexive one, or gave a relayed one; never signaled."""
+    name: str | None = field(default=None, eq=False)
+    """The ``.local`` name that a remote one was signaled with, once it is resolved."""
 
     @property
     def is_ipv6(self) -> bool:

@@ -29,6 +29,10 @@ class Description:
     type: DescriptionType
     sdp: str = field(default="", repr=lambda sdp: f"<{len(sdp)} characters>")
 
+    def toJSON(self) -> dict[str, str]:
+        """For the signaling."""
+        return {"type": self.type.value, "sdp": self.sdp}
+
 
 @frozen
 class SectionSpec:

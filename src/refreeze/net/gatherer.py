@@ -96,7 +96,7 @@ class _OneGathering:
             self._tell(candidate, self.owner.signaled(candidate))
         outside = settings.external.get(base[0])
         if outside is not None:
-            self._reflexive(base, (outside, base[1]), outside)
+            self._reflexive(base, (outside, base[1]), outside, None)
         for url in self.owner.reflecting:
             self.owner.asked.add(_place(url))
             question = self.owner.reflexive.ask(
@@ -112,9 +112,9 @@ class _OneGathering:
 
     def _reflected(self, url: ServerUrl, reflection: Reflection) -> None:
         self.owner.heard(url, reflection)
-        self._reflexive(reflection.base, reflection.mapped, reflection.server[0])
+        self._reflexive(reflection.base, reflection.mapped, reflection.server[0], str(url))
 
-    def _reflexive(self, base: Address, mapped: Address, server: str) -> None:
+    def _reflexive(self, base: Address, mapped: Address, server: str, url: str | None) -> None:
         """One that equals its base tells nothing new (RFC 8445 section 5.1.3)."""
         if mapped == base and self.policy == "all":
             return
@@ -138,6 +138,7 @@ class _OneGathering:
             base=base,
             related=base,
             ufrag=self.ufrag,
+            url=url,
         )
         self._tell(candidate, self.owner.signaled(candidate))
 
@@ -171,6 +172,7 @@ class _OneGathering:
             base=address,
             related=relay.mapped,
             ufrag=self.ufrag,
+            url=str(relay.url),
         )
         self._tell(candidate, self.owner.signaled(candidate))
 

@@ -1,5 +1,6 @@
 """W3C's objects over the core: peer connection, ICE transport, and the door for data."""
 
+from refreeze.peer.candidate import RTCIceCandidate, RTCIceCandidateInit, RTCIceCandidatePair
 from refreeze.peer.certificate import RTCCertificate
 from refreeze.peer.configuration import (
     RTCBundlePolicy,
@@ -21,7 +22,7 @@ from refreeze.peer.dtls import (
 )
 from refreeze.peer.environment import PeerEnvironment
 from refreeze.peer.events import Event, EventTarget
-from refreeze.peer.gathering import RTCIceCandidate, RTCPeerConnectionIceErrorEvent
+from refreeze.peer.gathering import RTCPeerConnectionIceErrorEvent
 from refreeze.peer.icetransport import RTCIceParameters, RTCIceTransport
 from refreeze.peer.protect import Protect, RawProtect
 from refreeze.peer.transceiver import RTCRtpTransceiver
@@ -44,6 +45,8 @@ __all__ = [
     "RTCDataChannel",
     "RTCDtlsTransport",
     "RTCIceCandidate",
+    "RTCIceCandidateInit",
+    "RTCIceCandidatePair",
     "RTCIceParameters",
     "RTCIceServer",
     "RTCIceTransport",

@@ -24,13 +24,13 @@ from refreeze.jsep import (
     SectionSpec,
     SignalingState,
 )
+from refreeze.peer.candidate import RTCIceCandidate
 from refreeze.peer.certificate import KeygenAlgorithm, RTCCertificate
 from refreeze.peer.configuration import RTCConfiguration
 from refreeze.peer.datachannel import RTCDataChannel, RTCSctpTransport, message_size
 from refreeze.peer.dtls import DtlsEvent, RTCDtlsTransport
 from refreeze.peer.environment import PeerEnvironment
 from refreeze.peer.events import Event, EventHandler, EventTarget
-from refreeze.peer.gathering import RTCIceCandidate
 from refreeze.peer.icetransport import RTCIceTransport
 from refreeze.peer.operations import OperationsChain
 from refreeze.peer.states import connection_state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -10,19 +11,9 @@ from attrs import define, field, frozen
 from refreeze.ice import Candidate
 from refreeze.net.gathering import Gatherer, Gathering
 from refreeze.net.servers import UNREACHABLE, ServerProblem
+from refreeze.peer.candidate import RTCIceCandidate
 from refreeze.peer.events import Event
 from refreeze.peer.icetransport import QueueTask
-from refreeze.sdp import format_candidate
-
-
-@frozen
-class RTCIceCandidate:
-    """One gathered candidate as the signaling wants it; an empty one ends its generation."""
-
-    candidate: str
-    usernameFragment: str
-    sdpMid: str | None = "0"
-    sdpMLineIndex: int | None = 0
 
 
 @frozen
@@ -52,6 +43,12 @@ class Generations(Protocol):
     """Where they are paired (RTCIceTransport)."""
 
     def add_local_candidate(self, local_ufrag: str, candidate: Candidate) -> None: ...
+
+    def show_local_candidate(
+        self, local_ufrag: str, candidate: Candidate, signaled: Candidate
+    ) -> None:
+        """From now on scripts may see it, as *signaled*."""
+        ...
 
     def end_of_local_candidates(self, local_ufrag: str) -> None: ...
 
@@ -100,8 +97,8 @@ class GenerationGathering:
         if self.over:
             return
         self.generations.add_local_candidate(self.ufrag, candidate)
-        line = format_candidate(signaled)
-        self._surface(lambda: self.descriptions.local_candidate(signaled), line)
+        show = partial(self.generations.show_local_candidate, self.ufrag, candidate, signaled)
+        self._surface(lambda: self.descriptions.local_candidate(signaled), show, signaled)
 
     def server_failed(self, problem: ServerProblem) -> None:
         """See GatherReceiver; an address is told only if it is one that candidates show."""
@@ -120,22 +117,29 @@ class GenerationGathering:
         self.over = True
         self.generations.end_of_local_candidates(self.ufrag)
         ufrag = self.ufrag
-        self._surface(lambda: self.descriptions.local_end_of_candidates(ufrag), "")
+        self._surface(lambda: self.descriptions.local_end_of_candidates(ufrag), _nothing, None)
         self._soon(self.ended)
 
-    def _surface(self, describe: Callable[[], None], line: str) -> None:
-        """Into the description, and told, in one task (rule 54)."""
+    def _surface(
+        self, describe: Callable[[], None], show: Callable[[], None], signaled: Candidate | None
+    ) -> None:
+        """Into the description and the transport's list, and told, in one task (rule 54)."""
         if self.show_at_once:
             describe()
 
         def surface() -> None:
             if not self.show_at_once:
                 describe()
-            mid, index = self.descriptions.place_of(self.ufrag)
-            shown = RTCIceCandidate(line, self.ufrag, sdpMid=mid, sdpMLineIndex=index)
+            show()
+            place = self.descriptions.place_of(self.ufrag)
+            shown = RTCIceCandidate.of(signaled, self.ufrag, place)
             self.fire(Event("icecandidate", self, shown))
 
         self._soon(surface)
 
     def _soon(self, task: Callable[[], None]) -> None:
         self.queue_task(lambda: None if self.cancelled else task())
+
+
+def _nothing() -> None:
+    """The end of candidates is none."""

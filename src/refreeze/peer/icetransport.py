@@ -37,6 +37,7 @@ from refreeze.ice.pair import Pair
 from refreeze.ice.transport import Transport
 from refreeze.net.mux import Mux
 from refreeze.net.scheduler import Handle, Scheduler
+from refreeze.peer.candidate import RTCIceCandidate, RTCIceCandidatePair
 from refreeze.peer.door import (
     DatagramDoor,
     DoorCounters,
@@ -49,6 +50,8 @@ from refreeze.stun import Message
 
 QueueTask: TypeAlias = Callable[[Callable[[], None]], None]
 Watcher: TypeAlias = Callable[[TransportEvent], None]
+_Gathered: TypeAlias = tuple[Candidate, Candidate]
+"""As it is, and as it is signaled."""
 
 
 @frozen
@@ -80,6 +83,10 @@ class RTCIceTransport(EventTarget):
     derive: Callable[[], Callable[[], None]] = field(default=lambda: _nothing, init=False)
     """What depends on our state changes with it, before any event; what it returns fires its own
     events, after ours (rule 64)."""
+    place_of: Callable[[str], tuple[str | None, int]] = field(
+        default=lambda ufrag: (None, 0), init=False
+    )
+    """mid and index of the section that has the ICE lines of that generation."""
     route_watcher: Callable[[], None] = field(default=lambda: None, init=False)
     """Told when data takes another pair, and when a pair was nominated."""
     _early: EarlyDatagrams = field(factory=EarlyDatagrams, init=False)
@@ -89,6 +96,10 @@ class RTCIceTransport(EventTarget):
     _closed: bool = field(default=False, init=False)
     _together: int = field(default=0, init=False)
     _shown_pair: Pair | None = field(default=None, init=False)
+    _selected: RTCIceCandidatePair | None = field(default=None, init=False)
+    """As it was last asked for."""
+    _signaled: dict[str, list[_Gathered]] = field(factory=dict, init=False)
+    """By local ufrag, in the order of the events that told of them."""
 
     onstatechange = EventHandler("statechange")
     ongatheringstatechange = EventHandler("gatheringstatechange")
@@ -110,20 +121,51 @@ class RTCIceTransport(EventTarget):
         """``controlling``, ``controlled`` or ``unknown`` before the first exchange."""
         return self.transport.role.value if self.transport.role is not None else "unknown"
 
-    def getLocalCandidates(self) -> list[Candidate]:
-        """Those of the latest gathering."""
-        generation = self.transport.pending or self.transport.active
-        return list(generation.agent.local_candidates) if generation is not None else []
+    def getLocalCandidates(self) -> list[RTCIceCandidate]:
+        """Those of the latest gathering that ``icecandidate`` has told of."""
+        return [
+            self.local_shown(agent, candidate)
+            for agent in self._agents()[:1]
+            for candidate, _ in self._signaled.get(agent.local.ufrag, ())
+        ]
 
-    def getRemoteCandidates(self) -> list[Candidate]:
+    def getRemoteCandidates(self) -> list[RTCIceCandidate]:
         """Those signaled for the latest generation; peer-reflexive ones are not shown."""
-        generation = self.transport.pending or self.transport.active
-        remote = generation.agent.remote_candidates if generation is not None else []
-        return [each for each in remote if each.type is not CandidateType.PRFLX]
+        return [
+            self.remote_shown(agent, candidate)
+            for agent in self._agents()[:1]
+            for candidate in agent.remote_candidates
+            if candidate.type is not CandidateType.PRFLX
+        ]
 
-    def getSelectedCandidatePair(self) -> Pair | None:
-        """The one that carries data, as of the last event: during a restart the old one (44)."""
-        return self._shown_pair
+    def getSelectedCandidatePair(self) -> RTCIceCandidatePair | None:
+        """The one that carries data, as of the last event: during a restart the old one (44).
+
+        It is the same object while it is the same; a learnt end becomes the signaled one that
+        turns out to be it.
+        """
+        pair = self._shown_pair
+        living = self.transport.generations()
+        agent = next((each.agent for each in living if pair in each.agent.pairs), None)
+        if pair is None:
+            self._selected = None
+        elif agent is not None:
+            local = self.local_shown(agent, pair.local)
+            shown = RTCIceCandidatePair(local, self.remote_shown(agent, pair.remote))
+            self._selected = self._selected if self._selected == shown else shown
+        return self._selected
+
+    def local_shown(self, agent: Agent, candidate: Candidate) -> RTCIceCandidate:
+        """*candidate* of that generation as the peer knows it."""
+        ufrag = agent.local.ufrag
+        known = self._signaled.get(ufrag, ())
+        signaled = next((found for each, found in known if each is candidate), candidate)
+        return RTCIceCandidate.of(signaled, ufrag, self.place_of(ufrag))
+
+    def remote_shown(self, agent: Agent, candidate: Candidate) -> RTCIceCandidate:
+        """*candidate* of the peer's as scripts may see it."""
+        ufrag = "" if agent.remote is None else agent.remote.ufrag
+        return RTCIceCandidate.of(candidate, ufrag, self.place_of(agent.local.ufrag))
 
     def getLocalParameters(self) -> RTCIceParameters | None:
         """Those of the latest local description that was applied."""
@@ -167,6 +209,13 @@ class RTCIceTransport(EventTarget):
         """A gathered candidate of one generation."""
         self.transport.add_local_candidate(local_ufrag, candidate, self.scheduler.now())
         self.flush()
+
+    def show_local_candidate(
+        self, local_ufrag: str, candidate: Candidate, signaled: Candidate
+    ) -> None:
+        """From now on scripts may see it, as *signaled*."""
+        if self.transport.find(local_ufrag) is not None:
+            self._signaled.setdefault(local_ufrag, []).append((candidate, signaled))
 
     def end_of_local_candidates(self, local_ufrag: str) -> None:
         """That generation's gathering is over."""
@@ -266,6 +315,7 @@ class RTCIceTransport(EventTarget):
             self.mux.register(event.generation.ufrag, self)
         elif isinstance(event, GenerationEnded):
             self.mux.retire(event.generation.ufrag)
+            self._signaled.pop(event.generation.ufrag, None)
             self._early_due = True
             living = self.transport.tuples()
             for base, remote in list(self.mux.claims_of(self)):

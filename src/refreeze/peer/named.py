@@ -91,9 +91,10 @@ class NamedCandidates:
         return usable and waiting < MAX_WAITING
 
     def _found(self, hosts: tuple[str, ...], ufrag: str, candidate: Candidate) -> None:
+        name, port = candidate.address
         for host in hosts:
             if ufrag in self._names and self._generations.has_remote(ufrag):
-                resolved = evolve(candidate, address=(host, candidate.address[1]))
+                resolved = evolve(candidate, address=(host, port), name=name)
                 self._generations.add_remote_candidate(ufrag, resolved)
 
     def _done(self, _result: None, ufrag: str, found: Deferred[None]) -> None:

@@ -82,9 +82,13 @@ class Transports:
             watcher=self._transport_event,
         )
         self.ice.derive = self.show
+        self.ice.place_of = self._place_of
         self._remote = NamedCandidates(self.ice, env.resolve_mdns)
         if env.dtls is not None:
             self.dtls = self._make_dtls(env.dtls())
+
+    def _place_of(self, ufrag: str) -> tuple[str | None, int]:
+        return self.negotiator.place_of(ufrag)
 
     def _make_dtls(self, context: DtlsContext) -> RTCDtlsTransport:
         transport = RTCDtlsTransport(
