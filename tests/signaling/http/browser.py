@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from attrs import define, evolve, field
@@ -14,6 +15,7 @@ from refreeze.service import Daemon
 from refreeze.sessions.forward import ForwardSettings
 from refreeze.sessions.session import Session
 from refreeze.sessions.settings import SessionSettings
+from refreeze.sessions.supervisor import OperationError
 from refreeze.signaling.http.life import restarted
 from refreeze.signaling.http.settings import HttpSettings
 from refreeze.testing import DatagramLog, FakeHost, VirtualWorld
@@ -106,8 +108,7 @@ class Browser:
 
     def heed(self) -> None:
         """Do what the stream says; polite, so an offer of its own gives way."""
-        assert self.stream is not None
-        events = self.stream.events
+        events = [] if self.stream is None else self.stream.events
         while self._seen < len(events):
             kind, data = events[self._seen]
             self._seen += 1
@@ -117,14 +118,30 @@ class Browser:
                 self.remote(DescriptionType.OFFER, data["sdp"])
                 reply = self.client.say(self.place, data["id"], self.local().format())
                 self.replies.append(reply)
+                if reply.status != 200:  # what we have was given up: new credentials are wanted
+                    self.candidates.clear()
+                    self.restart()
                 self.etag = reply.headers.get("etag", self.etag)
+
+    def cut(self) -> None:
+        """The stream breaks off."""
+        if self.stream is not None and self.stream.transport is not None:
+            self.stream.transport.abortConnection()
+
+    def keep(self) -> bool:
+        """See to the stream; False when the resource is gone."""
+        if self.stream is None or not self.place:
+            return False
+        if self.stream.lost:
+            self.stream, self._seen = self.client.stream(self.place), 0
+        assert self.stream.head is not None
+        return self.stream.head[0] == 200 and "gone" not in [k for k, _ in self.stream.events]
 
     def reload(self, side: Side) -> None:
         """The page is loaded again: nobody says good-bye."""
         self.side.connection.close()
-        assert self.stream is not None
-        assert self.stream.transport is not None
-        self.stream.transport.abortConnection()
+        self.cut()
+        self.place, self.stream = "", None
         self.side = side
         self.candidates.clear()
         self.__attrs_post_init__()
@@ -195,6 +212,27 @@ class Street:
             self.browser.trickle()
             self.browser.heed()
 
+    def settle(self, seconds: float) -> None:
+        """Time passes for a browser that does all it can: it comes again when it has to."""
+        until = self.world.reactor.seconds() + seconds
+        while True:
+            if not self.browser.keep() or self.browser.side.state == "closed":
+                self.browser.reload(self.side())
+                self.browser.begin()
+            elif self.browser.side.state == "failed":
+                self.browser.restart()
+            if self.world.reactor.seconds() >= until:
+                return
+            self.live(min(0.2, until - self.world.reactor.seconds()))
+
+    def agreed(self) -> bool:
+        """Whether both are connected, in the same ICE session."""
+        ours, theirs = self.session.connection, self.browser.connection
+        return self.connected() and (
+            ours.iceTransport.getRemoteParameters() == theirs.iceTransport.getLocalParameters()
+            and ours.iceTransport.getLocalParameters() == theirs.iceTransport.getRemoteParameters()
+        )
+
     def connect(self) -> None:
         """From nothing to a path."""
         reply = self.browser.begin()
@@ -204,8 +242,9 @@ class Street:
 
     def operate(self) -> None:
         """The operator restarts."""
-        supervisor = self.gate.supervisor
-        supervisor.restart(SESSION, reason="", force=True).addErrback(lambda _: None)
+        with suppress(OperationError):  # a round is under way
+            done = self.gate.supervisor.restart(SESSION, reason="", force=True)
+            done.addErrback(lambda _: None)
 
     def of(self, topic: str) -> list[dict[str, Any]]:
         """The daemon's events."""

@@ -74,7 +74,7 @@ class RealOfferTests(SynchronousTestCase):
                 local = posted.ice.getLocalParameters().usernameFragment
                 self.assertEqual(local, found.credentials.ufrag, name)
                 self.assertIn(
-                    5000 + number, [each.address[1] for each in posted.ice.getRemoteCandidates()]
+                    5000 + number, [each.port for each in posted.ice.getRemoteCandidates()]
                 )
 
     def test_candidates_of_a_bundled_section_that_we_reject_are_taken_all_the_same(self) -> None:

@@ -160,6 +160,15 @@ class TrickleTests(ResourceTests):
         self.assertEqual(self.client.patch(self.place, body, f'"a", {self.etag}').status, 204)
         self.assertEqual(len(self.kit.script.of(EnvelopeKind.CANDIDATE)), 1)
 
+    def test_other_credentials_with_the_entity_tag_are_of_no_session_that_we_know_rule_70(
+        self,
+    ) -> None:
+        """A restart has the wildcard (rule 69): these may be late, or early."""
+        reply = self.client.patch(self.place, fragment("client2", f"a={CANDIDATE}"), self.etag)
+        self.assertEqual((reply.status, "If-Match: *" in reply.problem["detail"]), (412, True))
+        self.assertEqual(self.kit.script.of(EnvelopeKind.CANDIDATE), [])
+        self.assertEqual(len(self.kit.script.of(OFFER)), 1)
+
     def test_malformed_fragments_are_400_and_name_the_line(self) -> None:
         for body, wanted in (
             ("m=x\r\n", "line 1"),
@@ -404,7 +413,8 @@ class AnswerTests(ResourceTests):
         answer = sdp("client2", "active")
         self.assertEqual(self.client.say(self.place, first.id, answer).problem["status"], 409)
         self.assertEqual(self.client.say(self.place, second.id, answer).status, 200)
-        self.assertEqual(self.client.say(self.place, second.id, answer).problem["status"], 409)
+        other = sdp("client3", "active")
+        self.assertEqual(self.client.say(self.place, second.id, other).problem["status"], 409)
         third = self.kit.script.offer()
         self.kit.stands = False
         self.assertEqual(self.client.say(self.place, third.id, answer).problem["status"], 409)
@@ -426,6 +436,23 @@ class AnswerTests(ResourceTests):
         self.kit.script.judging = lambda answer: None
         reply = self.client.say(self.place, offer.id, sdp("client2", "active"))
         self.assertEqual(reply.status, 200)
+
+    def test_an_answer_that_is_said_again_changes_nothing(self) -> None:
+        """The first response was lost, before or after the session took the answer."""
+        offer, answer = self.kit.script.offer(), sdp("client2", "active")
+        self.kit.script.judging = lambda envelope: None
+        body = json.dumps({"type": "answer", "offer": offer.id, "sdp": answer})
+        first = self.client.start("POST", f"{self.place}/events", body, Content_Type=JSON)
+        self.kit.advance(0.1)
+        replies = [self.client.say(self.place, offer.id, answer) for _ in range(2)]
+        self.assertEqual([reply.status for reply in replies], [200, 200])
+        self.assertEqual(len({reply.headers["etag"] for reply in replies}), 1)
+        self.assertEqual(len(self.kit.script.of(EnvelopeKind.ANSWER)), 1)
+        lost = first.take()
+        assert lost is not None
+        self.assertEqual(lost.status, 409)
+        self.kit.script.offer()
+        self.assertEqual(self.client.say(self.place, offer.id, answer).status, 409)
 
     def test_what_is_no_answer_is_refused_and_the_offer_stays_outstanding(self) -> None:
         offer = self.kit.script.offer()

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -157,6 +157,8 @@ class HttpCarrier:
         when the session refuses the answer.
         """
         self._heard_of()
+        if life.answered == (offer_id, sdp):
+            return self._said_again()
         if not self._waits(life) or life.offer is None or life.offer.id != offer_id:
             raise Problem(409, "that offer is not outstanding any more")
         answer = life.answer(offer_id, sdp)
@@ -231,6 +233,14 @@ class HttpCarrier:
         if answer is not None and answer.timer.active():
             answer.timer.cancel()
         return answer
+
+    def _said_again(self) -> Deferred[None]:
+        """The answer is on its way, or was taken; the first response got lost."""
+        if self._answer is None:
+            return succeed(None)
+        lost, self._answer.taken = self._answer.taken, Deferred()
+        lost.errback(Problem(409, "the same answer was sent again"))
+        return self._answer.taken
 
     def _ask(self, offer: Envelope) -> Deferred[SessionDescription]:
         self._drop_question(Problem(409, "a newer offer took the place of this one"))

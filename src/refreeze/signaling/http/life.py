@@ -43,6 +43,9 @@ class Life:
     """...or its wish that the client restarts."""
     trickled: list[Envelope] = field(factory=list, init=False)
     """Candidates of the daemon's that belong to its latest description."""
+    answered: tuple[str, str] | None = field(default=None, init=False)
+    """The daemon's offer that was answered last, and how: a client that lost our response asks
+    again."""
     _generation: int = field(default=0, init=False)
     _theirs: SessionDescription | None = field(default=None, init=False)
     """What the client said last, whole..."""
@@ -82,12 +85,14 @@ class Life:
         self._before = self._theirs, self._described
         self._theirs, self._proposed = described, None
         self.offer = None
+        self.answered = offer_id, sdp
         self.restarts += 1
         return self._describe(EnvelopeKind.ANSWER, sdp, offer=offer_id)
 
     def answer_refused(self) -> None:
         """The session did not take it: what was said before is in force."""
         self._theirs, self._described = self._before
+        self.answered = None
         self.restarts -= 1
 
     def candidates(self, fragment: Fragment) -> Iterator[Envelope]:
@@ -147,6 +152,8 @@ class Life:
 
     def heard(self, envelope: Envelope, described: SessionDescription | None = None) -> None:
         """Keep what a stream that opens later has to be told; *described* is an answer, read."""
+        if envelope.sdp is not None:
+            self.answered = None
         if envelope.kind is EnvelopeKind.OFFER:
             if self.offer is None or self.offer.id != envelope.id:
                 self.trickled.clear()

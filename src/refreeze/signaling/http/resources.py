@@ -195,12 +195,15 @@ class Doorway:
     def _patch(self, request: Any, carrier: HttpCarrier, life: Life) -> bytes | Deferred[bytes]:
         """A restart names other credentials than those in force; all else trickles (71)."""
         text = _body(request, FRAGMENT, {"Accept-Patch": FRAGMENT})
-        _check_match(_header(request, "If-Match"), life.etag)
+        anything = _check_match(_header(request, "If-Match"), life.etag)
         fragment = _readable(lambda: Fragment.parse(text))
         if not life.is_restart(fragment):
             carrier.trickle(life, fragment)
             request.setResponseCode(204)
             return b""
+        if not anything:
+            # Of a session that we know nothing of: RFC 8840 would have them dropped in silence.
+            raise Problem(412, "candidates of another ICE session; a restart has If-Match: *")
         if life.half_changed(fragment):
             raise Problem(400, "a restart changes ice-ufrag and ice-pwd, both of them")
         changed = life.changes(fragment)
@@ -274,15 +277,16 @@ def _preflight(request: Any, methods: str, accepts: Mapping[str, str]) -> bytes:
     return b""
 
 
-def _check_match(given: str | None, etag: str) -> None:
-    """Rules 69 and 70: none 428, another 412; the wildcard also as drafts quote it."""
+def _check_match(given: str | None, etag: str) -> bool:
+    """Rules 69 and 70: none 428, another 412. True for the wildcard, also as drafts quote it."""
     if given is None:
         raise Problem(428, 'If-Match is wanted: the entity tag to trickle, "*" to restart')
     if given.strip() in {"*", '"*"'}:
-        return
+        return True
     known = _ETAG.findall(re.sub(r'W/"[^"]*"', "", given))
     if etag not in known:
         raise Problem(412, "the ICE session has another entity tag by now")
+    return False
 
 
 def _message(text: str) -> dict[str, str]:
