@@ -13,7 +13,7 @@ from tests.lab.daemons import Daemon, start_all
 from tests.lab.page import Page
 from tests.lab.segment import Segment, public4, public6
 
-SESSION = "web"
+SESSION, MEDIA = "web", "media"
 TOKEN = "0123456789abcdef-lab"
 PORT = 8080
 GOOD = ("connected", "completed")
@@ -22,6 +22,16 @@ table inet silence {
   chain in { type filter hook input priority 0; meta l4proto udp drop; }
   chain out { type filter hook output priority 0; meta l4proto udp drop; }
 }
+"""
+CUT = f"""
+table inet cut {{
+  chain in {{
+    type filter hook input priority 0; tcp sport {PORT} reject with tcp reset;
+  }}
+  chain out {{
+    type filter hook output priority 0; tcp dport {PORT} reject with tcp reset;
+  }}
+}}
 """
 FAILS_AFTER = 20.0
 """Seconds: the daemon is `failed` after 7 to 9."""
@@ -44,7 +54,7 @@ class PageStory:
             missing(what)
         tokens = self.lab.directory / "tokens"
         tokens.touch(mode=0o600)
-        tokens.write_text(f"{SESSION} {TOKEN}\n")
+        tokens.write_text(f"{SESSION} {TOKEN}\n{MEDIA} {TOKEN}\n")
         self.segment = Segment(self.lab)
         self.machine = self.segment.public("browser", 22)
         self.browser = self.browser_at(self.machine)
@@ -68,7 +78,7 @@ class PageStory:
             "alice",
             {
                 "http": http,
-                "sessions": {SESSION: session},
+                "sessions": {SESSION: session, MEDIA: {**session, "listen": "127.0.0.1:7002"}},
                 "watchdog": {"operator_interval": 0.1},
             },
         )
@@ -99,12 +109,12 @@ class PageStory:
         """A button."""
         self.browser.run(f"document.getElementById('{name}').click()")
 
-    def operator_restarts(self) -> None:
+    def operator_restarts(self, session: str = SESSION) -> None:
         """As soon as that is allowed: restarts in a row are rate-limited."""
 
         def asked() -> bool:
             try:
-                self.daemon.ask(f"restart {SESSION}")
+                self.daemon.ask(f"restart {session}")
             except LabError as error:
                 if "retry=yes" not in str(error):
                     raise
@@ -181,9 +191,77 @@ class PageStory:
         until(lambda: [row[0] for row in self.restarts()] == ["new"], self.told, FAILS_AFTER)
         self.until_connected()
 
+    def test_without_http_the_path_stays_and_restarts_are_made_up_for(self: Any) -> None:
+        """The stream and all requests are cut while both sides want a restart."""
+        self.machine.nft(CUT)
+        self.operator_restarts()
+        self.click("restart")
+        until(lambda: self.restarts() != [], "the page's try")
+        until(lambda: self.text("problem") != "none", "what went wrong")
+        self.assertNotIn("answered", [row[2] for row in self.restarts()])
+        self.assertEqual(self.text("state"), "connected")
+        self.machine.nft("delete table inet cut")
+        self.until_restarts(1, 2 * FAILS_AFTER)
+        self.until_connected()
+        self.assertEqual(self.protect["association"], 1)
+
+        done = [row[2] for row in self.restarts()].count("answered")
+        self.operator_restarts()
+        self.until_restarts(done + 1)
+        self.assertEqual(self.restarts()[0][0], "daemon")
+
 
 class ChromiumPageTests(PageStory, LabCase):
     """In Chromium."""
+
+    def another(self, session: str, options: str = "") -> None:
+        """Another link, by the module alone."""
+        given = f"url: '/sessions/{session}', token: '{TOKEN}', {options}"
+        self.browser.run(
+            "const {Refreeze} = await import('/refreeze.js');"
+            f"globalThis.other = new Refreeze({{{given}}});"
+            "await other.connect();"
+        )
+
+    def other_restarts(self) -> list[list[str]]:
+        """By and outcome, the earliest first."""
+        shown: list[list[str]] = self.browser.run(
+            "return other.restarts.map(({by, outcome}) => [by, outcome])"
+        )
+        return shown
+
+    def test_a_bundle_with_audio_and_video_restarts_from_either_side(self) -> None:
+        """Rule 69: the fragments are those of one section."""
+        kinds = "['audio', 'video'].forEach((kind) => pc.addTransceiver(kind))"
+        self.another(MEDIA, f"prepare: (pc) => {{ {kinds}; pc.createDataChannel('x'); }}")
+        until(lambda: self.browser.run("return other.state") == "connected", "the other one")
+        self.browser.run("other.restart()")
+        until(lambda: self.other_restarts() == [["us", "answered"]], self.other_told)
+        self.daemon.wait_up(MEDIA)
+        self.operator_restarts(MEDIA)
+        wanted = [["us", "answered"], ["daemon", "answered"]]
+        until(lambda: self.other_restarts() == wanted, self.other_told)
+        self.browser.run("other.restart()")
+        until(lambda: self.other_restarts() == [*wanted, wanted[0]], self.other_told)
+        self.daemon.wait_up(MEDIA)
+        self.assertEqual(self.browser.run("return other.state"), "connected")
+        (protect,) = self.daemon.show(MEDIA, "protect")
+        self.assertEqual(protect["state"], "connected")
+
+    def other_told(self) -> str:
+        return str(self.other_restarts())
+
+    def test_a_page_leaves_the_session_to_another_that_takes_it(self) -> None:
+        self.another(SESSION)
+        until(lambda: self.text("state") == "closed", self.told)
+        self.assertEqual(self.text("problem"), "gone: replaced")
+        until(lambda: self.browser.run("return other.state") == "connected", "the other one")
+        self.daemon.wait_up(SESSION)
+        self.assertEqual(self.text("state"), "closed")
+
+        self.click("connect")
+        self.until_connected()
+        until(lambda: self.browser.run("return other.state") == "closed", "the other one's end")
 
     def setUp(self) -> None:
         super().setUp()
