@@ -107,8 +107,9 @@ class HttpWorld:
                     jsep.add_remote_candidate(
                         init.candidate, init.sdp_mid, None, init.username_fragment
                     )
-        except (JsepError, TypeError):
-            pass
+        except (JsepError, TypeError) as error:
+            if envelope.kind in {EnvelopeKind.OFFER, EnvelopeKind.ANSWER}:
+                self.carrier.refused(str(envelope.kind), str(error))
 
     def peer_presence(self, peer: str, online: bool) -> None:
         """Not of interest."""
@@ -194,12 +195,11 @@ class HttpWorld:
 
     @property
     def state(self) -> object:
-        """What a refused request leaves as it is."""
+        """What a refused request leaves as it is; an offer whose answer is refused is over."""
         life, jsep = self.carrier.life, self.ours.jsep
         known = None
         if life is not None:
-            offer = life.offer and life.offer.id
-            known = life.id, life.etag, offer, life.established
+            known = life.id, life.etag, life.established
         descriptions = jsep.local_description, jsep.remote_description
         return known, jsep.signaling_state, descriptions
 

@@ -103,6 +103,19 @@ class PostTests(ResourceTests):
             self.assertIn("line", reply.problem["detail"])
         self.assertEqual(self.client.patch(place, fragment(), etag).status, 204)
 
+    def test_what_no_session_could_answer_leaves_whoever_is_there(self) -> None:
+        """It is a description, and no offer: nobody is asked, and nobody waits."""
+        place, etag = self.kit.begin()
+        for old, new, why in (
+            ("a=ice-", "a=x-", "the offer has no ICE credentials"),
+            ("actpass", "holdconn", "holdconn"),
+        ):
+            reply = self.client.post(sdp().replace(old, new))
+            self.assertEqual(reply.status, 422)
+            self.assertIn(why, reply.problem["detail"])
+        self.assertEqual(len(self.kit.script.of(OFFER)), 1)
+        self.assertEqual(self.client.patch(place, fragment(), etag).status, 204)
+
     def test_other_bodies_are_415_and_name_what_is_wanted(self) -> None:
         for kind in (FRAGMENT, JSON, "", "application/sdpx"):
             reply = self.client.ask("POST", f"/sessions/{SESSION}", sdp(), Content_Type=kind)

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from refreeze.basics import Randomness
+from refreeze.jsep import Description, DescriptionType, JsepError, Negotiator
 from refreeze.sdp import SdpError, SessionDescription
 from refreeze.sdp.fragment import Fragment
 from refreeze.signaling.attachment import Attachment, Attachments
@@ -124,7 +125,7 @@ class HttpCarrier:
     # What the resource asks for
 
     def begin(self, sdp: str) -> Deferred[SessionDescription]:
-        """A client comes; whoever was there is gone. SdpError for what is no offer."""
+        """A client comes; whoever was there is gone. SdpError or Problem for what is no offer."""
         epoch = max(self._epoch + 1, int(self.wall() * 1000))
         life = Life(
             id=self._new_id(),
@@ -135,6 +136,7 @@ class HttpCarrier:
             new_id=self._new_id,
         )
         offer = life.first_offer(sdp)
+        self._check_first(sdp)
         self._end("replaced")
         self.life, self._epoch = life, epoch
         return self._ask(offer).addErrback(self._not_begun, life)
@@ -211,6 +213,17 @@ class HttpCarrier:
             self._heard_of()
 
     # Inside
+
+    def _check_first(self, sdp: str) -> None:
+        """Problem for what no session answers: who is there already stays, and nobody waits.
+
+        What is wrong with a first offer does not depend on the session.
+        """
+        nobody = Negotiator(random=self.random, queue_task=list[object]().append, fingerprints=())
+        try:
+            nobody.set_remote(Description(DescriptionType.OFFER, sdp))
+        except JsepError as error:
+            raise Problem(422, f"not to be answered: {error}") from None
 
     def _new_id(self) -> str:
         return f"{self.random.getrandbits(_ID_BITS):040x}"
