@@ -151,6 +151,8 @@ class Checks:
         agent, settings = self.agent, self.agent.settings
         if pair.template is None:
             pair.template = self._template(pair)
+        if purpose is not Purpose.CONSENT:
+            pair.counters.checks_sent += 1
         transaction = agent.random.randbytes(12)
         # Consent repeats the nomination: whoever lost the one, on either side, gets the other.
         named = pair.nominating or (pair.nominated and agent.role is IceRole.CONTROLLING)

@@ -20,6 +20,9 @@ class PairCounters:
     """Plain numbers of one pair. ``packets`` and ``bytes`` are data, the others checks."""
 
     requests_sent: int = 0
+    """Datagrams: repetitions and consent are among them."""
+    checks_sent: int = 0
+    """Without both."""
     requests_received: int = 0
     responses_sent: int = 0
     responses_received: int = 0
@@ -29,6 +32,8 @@ class PairCounters:
     bytes_out: int = 0
     packets_in: int = 0
     bytes_in: int = 0
+    rtt_total: float = 0.0
+    rtt_latest: float | None = None
 
 
 @define(eq=False)
@@ -89,6 +94,8 @@ class Pair:
     def sample(self, rtt: float) -> None:
         """Take one measured round trip into the smoothed one."""
         self.rtt = rtt if self.rtt is None else self.rtt + SMOOTHING * (rtt - self.rtt)
+        self.counters.rtt_total += rtt
+        self.counters.rtt_latest = rtt
 
 
 def make_pair(local: Candidate, remote: Candidate, role: IceRole) -> Pair:

@@ -25,6 +25,17 @@ from refreeze.peer.events import Event, EventTarget
 from refreeze.peer.gathering import RTCPeerConnectionIceErrorEvent
 from refreeze.peer.icetransport import RTCIceParameters, RTCIceTransport
 from refreeze.peer.protect import Protect, RawProtect
+from refreeze.peer.records import (
+    LocalCandidateStats,
+    RemoteCandidateStats,
+    RTCCertificateStats,
+    RTCIceCandidatePairStats,
+    RTCIceCandidateStats,
+    RTCPeerConnectionStats,
+    RTCStats,
+    RTCStatsReport,
+    RTCTransportStats,
+)
 from refreeze.peer.transceiver import RTCRtpTransceiver
 
 __all__ = [
@@ -37,25 +48,34 @@ __all__ = [
     "DtlsFailed",
     "Event",
     "EventTarget",
+    "LocalCandidateStats",
     "PeerEnvironment",
     "Protect",
     "RTCBundlePolicy",
     "RTCCertificate",
+    "RTCCertificateStats",
     "RTCConfiguration",
     "RTCDataChannel",
     "RTCDtlsTransport",
     "RTCIceCandidate",
     "RTCIceCandidateInit",
     "RTCIceCandidatePair",
+    "RTCIceCandidatePairStats",
+    "RTCIceCandidateStats",
     "RTCIceParameters",
     "RTCIceServer",
     "RTCIceTransport",
     "RTCIceTransportPolicy",
     "RTCPeerConnection",
     "RTCPeerConnectionIceErrorEvent",
+    "RTCPeerConnectionStats",
     "RTCRtcpMuxPolicy",
     "RTCRtpTransceiver",
     "RTCSctpTransport",
     "RTCSessionDescription",
+    "RTCStats",
+    "RTCStatsReport",
+    "RTCTransportStats",
     "RawProtect",
+    "RemoteCandidateStats",
 ]

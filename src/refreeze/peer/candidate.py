@@ -141,7 +141,7 @@ class RTCIceCandidate:
 
     @property
     def port(self) -> int | None:
-        """With :attr:`address`."""
+        """0 to 65535."""
         return None if self._read is None else self._read.address[1]
 
     @property
@@ -195,7 +195,8 @@ def _named(candidate: Candidate) -> Candidate:
 
 def _nowhere(candidate: Candidate) -> Candidate:
     """Scripts learn of a peer's address from its signaling or not at all (webrtc-pc 4.8.1)."""
-    return evolve(candidate, address=("::" if candidate.is_ipv6 else "0.0.0.0", 0))
+    host = "::" if candidate.is_ipv6 else "0.0.0.0"
+    return evolve(candidate, address=(host, candidate.address[1]))
 
 
 def _text(members: Mapping[str, Any], name: str) -> str | None:

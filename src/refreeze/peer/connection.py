@@ -19,6 +19,7 @@ from refreeze.jsep import (
     Description,
     DescriptionType,
     DtlsAgreed,
+    InvalidAccessError,
     InvalidStateError,
     Negotiator,
     SectionSpec,
@@ -33,7 +34,9 @@ from refreeze.peer.environment import PeerEnvironment
 from refreeze.peer.events import Event, EventHandler, EventTarget
 from refreeze.peer.icetransport import RTCIceTransport
 from refreeze.peer.operations import OperationsChain
+from refreeze.peer.records import RTCStatsReport
 from refreeze.peer.states import connection_state
+from refreeze.peer.stats import StatsCollector
 from refreeze.peer.transceiver import RTCRtpTransceiver, read_direction
 from refreeze.peer.transports import Transports
 
@@ -70,6 +73,7 @@ class RTCPeerConnection(EventTarget):
     _transceivers: dict[object, RTCRtpTransceiver] = field(factory=dict, init=False)
     _transports: Transports = field(init=False)
     _operations: OperationsChain = field(init=False)
+    _stats: StatsCollector = field(init=False)
 
     onnegotiationneeded = EventHandler("negotiationneeded")
     onsignalingstatechange = EventHandler("signalingstatechange")
@@ -88,6 +92,7 @@ class RTCPeerConnection(EventTarget):
             fire=self._fire,
             show=self._show_states,
         )
+        self._stats = StatsCollector(transports.ice, transports.dtls)
         negotiator = self.negotiator = transports.negotiator = Negotiator(
             random=env.random,
             queue_task=env.queue_task,
@@ -298,6 +303,20 @@ class RTCPeerConnection(EventTarget):
             if self.environment.configure is not None:
                 self.environment.configure(new)
             self.negotiator.configuration_changed()
+
+    def getStats(self, selector: object = None) -> Deferred[RTCStatsReport]:
+        """What is known of transport, pairs, candidates and certificates, after close() too.
+
+        InvalidAccessError for a *selector*: it would be a track of media, which is not ours.
+        """
+        if selector is not None:
+            return fail(InvalidAccessError("a track that is none of this connection's"))
+        settled: Deferred[RTCStatsReport] = Deferred()
+        env = self.environment
+        wall = env.scheduler.now() if env.wall is None else env.wall().timestamp()
+        report = self._stats.report(wall * 1000)
+        env.queue_task(lambda: settled.callback(report))
+        return settled
 
     # Makers of sections
 

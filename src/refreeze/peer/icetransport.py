@@ -62,6 +62,16 @@ class RTCIceParameters:
     password: str = field(repr=False)
 
 
+@define
+class Traffic:
+    """Payload of all generations together."""
+
+    packets_out: int = 0
+    bytes_out: int = 0
+    packets_in: int = 0
+    bytes_in: int = 0
+
+
 @define(eq=False, repr=False)
 class RTCIceTransport(EventTarget):
     """W3C's RTCIceTransport over one :class:`Transport`, and the door for its data."""
@@ -80,6 +90,9 @@ class RTCIceTransport(EventTarget):
     gatheringState: str = field(default="new", init=False)
     transport: Transport = field(init=False)
     datagrams: DatagramDoor = field(init=False)
+    traffic: Traffic = field(factory=Traffic, init=False)
+    pair_changes: int = field(default=0, init=False)
+    """How often the selected pair became another, or none."""
     derive: Callable[[], Callable[[], None]] = field(default=lambda: _nothing, init=False)
     """What depends on our state changes with it, before any event; what it returns fires its own
     events, after ours (rule 64)."""
@@ -126,7 +139,7 @@ class RTCIceTransport(EventTarget):
         return [
             self.local_shown(agent, candidate)
             for agent in self._agents()[:1]
-            for candidate, _ in self._signaled.get(agent.local.ufrag, ())
+            for candidate in self.told_candidates(agent)
         ]
 
     def getRemoteCandidates(self) -> list[RTCIceCandidate]:
@@ -144,16 +157,29 @@ class RTCIceTransport(EventTarget):
         It is the same object while it is the same; a learnt end becomes the signaled one that
         turns out to be it.
         """
-        pair = self._shown_pair
-        living = self.transport.generations()
-        agent = next((each.agent for each in living if pair in each.agent.pairs), None)
-        if pair is None:
+        route = self.shown_route
+        if self._shown_pair is None:
             self._selected = None
-        elif agent is not None:
+        elif route is not None:
+            agent, pair = route
             local = self.local_shown(agent, pair.local)
             shown = RTCIceCandidatePair(local, self.remote_shown(agent, pair.remote))
             self._selected = self._selected if self._selected == shown else shown
         return self._selected
+
+    @property
+    def shown_route(self) -> tuple[Agent, Pair] | None:
+        """The pair that scripts know as the selected one, and whose it is."""
+        pair = self._shown_pair
+        if pair is not None:
+            for generation in self.transport.generations():
+                if pair in generation.agent.pairs:
+                    return generation.agent, pair
+        return None
+
+    def told_candidates(self, agent: Agent) -> list[Candidate]:
+        """Those of that generation of which ``icecandidate`` has told."""
+        return [candidate for candidate, _ in self._signaled.get(agent.local.ufrag, ())]
 
     def local_shown(self, agent: Agent, candidate: Candidate) -> RTCIceCandidate:
         """*candidate* of that generation as the peer knows it."""
@@ -274,6 +300,8 @@ class RTCIceTransport(EventTarget):
         known = self.transport.data_received(port_base, source, now, size, len(payloads))
         assert isinstance(self.datagrams, _SelectedPairDoor)
         if known:
+            self.traffic.packets_in += len(payloads)
+            self.traffic.bytes_in += size
             self.datagrams.receive(payloads)
         elif self.transport.is_early(port_base, source):
             self.datagrams.pass_over(self._early.keep(port_base, source, payloads))
@@ -345,6 +373,7 @@ class RTCIceTransport(EventTarget):
         pair = self.transport.route
         if pair is not self._shown_pair:
             self._shown_pair = pair
+            self.pair_changes += 1
             fired.append("selectedcandidatepairchange")
         if state is not None and self.state != state.value:
             self.state = state.value
@@ -406,7 +435,9 @@ class _SelectedPairDoor:
         handed = owner.mux.send_data(owner, route.base, route.remote_address, payloads)
         counters.handed += handed
         if handed:
-            size = sum(map(len, payloads))
+            size = sum(map(len, payloads if handed == count else payloads[:handed]))
+            owner.traffic.packets_out += handed
+            owner.traffic.bytes_out += size
             owner.transport.data_sent(owner.scheduler.now(), size, handed)
             owner.flush()
         if handed < count:

@@ -84,6 +84,11 @@ class RTCDtlsTransport(EventTarget):
         usable = self._associations.usable
         return (self.context if usable is None else usable.context).certificate
 
+    @property
+    def association(self) -> Association | None:
+        """The one in use."""
+        return self._associations.usable
+
     def getRemoteCertificates(self) -> list[bytes]:
         """The peer's certificate in DER, once it was believed."""
         usable = self._associations.usable
