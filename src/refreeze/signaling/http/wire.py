@@ -62,6 +62,10 @@ class BoundedRequest(Request):
     defaultContentType = None
     _size = 0
 
+    def __repr__(self) -> str:
+        """Without the path, which is a capability; Twisted's logs have it."""
+        return f"<BoundedRequest of {self._size} bytes>"
+
     def gotLength(self, length: int | None) -> None:
         """The header says how long it will be; None: nobody knows."""
         super().gotLength(min(length or 0, MAX_BODY))  # type: ignore[no-untyped-call]  # Twisted's
