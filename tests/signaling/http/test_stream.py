@@ -71,6 +71,18 @@ class StreamTests(SynchronousTestCase):
         self.kit.advance(0.1)
         self.assertEqual(script.of(EnvelopeKind.ACK)[-1].offer, please.id)
 
+    def test_what_the_session_says_again_is_acked_again_and_told_once(self) -> None:
+        stream, script = self.stream(), self.kit.script
+        for envelope in (script.offer(), script.trickle(), script.trickle("")):
+            for _ in range(3):
+                script.carrier.send(envelope)
+        please = script.say(EnvelopeKind.RESTART_PLEASE, reason="x")
+        script.carrier.send(please)
+        self.kit.advance(0.1)
+        kinds = [kind for kind, _ in stream.events]
+        self.assertEqual(kinds, ["offer", "candidate", "candidate", "restart-please"])
+        self.assertEqual(len(script.of(EnvelopeKind.ACK)), 4 + 2)
+
     def test_a_new_stream_is_told_what_is_outstanding(self) -> None:
         script = self.kit.script
         script.offer()

@@ -204,7 +204,8 @@ class HttpCarrier:
         self._heard_of()
         self._waits(life)
         for envelope in life.outstanding():
-            self._say(life, envelope)
+            stream.send(envelope)
+            self._ack(life, envelope)
 
     def left(self, stream: Stream) -> None:
         """A stream ended."""
@@ -303,13 +304,16 @@ class HttpCarrier:
     def _pass_on(self, life: Life, envelope: Envelope) -> None:
         if envelope.kind is EnvelopeKind.OFFER and self.offers():
             self._drop_question(_glare())
-        life.heard(envelope)
-        self._say(life, envelope)
+        if not life.knows(envelope):
+            life.heard(envelope)
+            if self._stream is not None:
+                self._stream.send(envelope)
+        self._ack(life, envelope)
 
-    def _say(self, life: Life, envelope: Envelope) -> None:
+    def _ack(self, life: Life, envelope: Envelope) -> None:
+        """A stream has it, or had it before: what a stream does not get through ends the stream."""
         if self._stream is None:
             return
-        self._stream.send(envelope)
         if envelope.kind in {EnvelopeKind.OFFER, EnvelopeKind.RESTART_PLEASE}:
             self.clock.callLater(0, self._acked, life, envelope)
 

@@ -155,8 +155,7 @@ class Life:
         if envelope.sdp is not None:
             self.answered = None
         if envelope.kind is EnvelopeKind.OFFER:
-            if self.offer is None or self.offer.id != envelope.id:
-                self.trickled.clear()
+            self.trickled.clear()
             self.offer, self.please = envelope, None
         elif envelope.kind is EnvelopeKind.ANSWER:
             self.offer = self.please = None
@@ -171,6 +170,11 @@ class Life:
             self.please = envelope
         elif len(self.trickled) < MAX_TRICKLED:
             self.trickled.append(envelope)
+
+    def knows(self, envelope: Envelope) -> bool:
+        """Whether it is said again, as to somebody whose signaling loses things."""
+        known = [each.id for each in (self.offer, self.please, *self.trickled) if each is not None]
+        return envelope.id in known
 
     def outstanding(self) -> Sequence[Envelope]:
         """For a stream that is new."""
