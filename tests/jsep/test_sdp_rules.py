@@ -14,6 +14,7 @@ from refreeze.jsep import (
 from refreeze.jsep.errors import RTCError
 from refreeze.sdp import SessionDescription
 from tests.corpus import OFFERS, load
+from tests.fuzz.traced import Traced
 
 from .sides import ANSWER, CHANGE, OFFER, Side, connected, credentials, only, replaced
 
@@ -192,6 +193,27 @@ class OptionTests(SynchronousTestCase):
             taken = {media.mid for media in offer.media if media.own_credentials}
             self.assertIn(tagged.mid, taken, name)
             self.assertIn(start.remote, {media.credentials for media in offer.media}, name)
+
+
+class BoundsTests(SynchronousTestCase):
+    """What costs us more than it costs the peer."""
+
+    def test_a_group_of_very_many_mids_that_are_none_costs_little(self) -> None:
+        """Credentials are looked for in the sections that there are, not for each mid."""
+        many = " ".join(f"{n:x}" for n in range(1, 10000))
+        lines = Side(3).offer().sdp.splitlines()
+        bare = [line for line in lines if not line.startswith("a=ice-")]
+        bare = [line.replace("BUNDLE 0", f"BUNDLE 0 {many}") for line in bare]
+        more = (f"m=audio 9 RTP/AVP 0\r\na=mid:x{n}" for n in range(30))
+        sdp = "".join(f"{line}\r\n" for line in [*bare, *more])
+        traced = Traced(("refreeze/sdp/", "refreeze/jsep/"))
+        side = Side()
+        description = Description(OFFER, sdp)
+        error = self.assertRaises(
+            InvalidAccessError, traced.call, lambda _: side.jsep.set_remote(description), ""
+        )
+        self.assertIn("no ICE credentials", str(error))
+        self.assertLess(traced.executed, 100_000)
 
 
 class ErrorTests(SynchronousTestCase):

@@ -65,8 +65,9 @@ def transport_credentials(
         return section.credentials if section is not None else None
     if section.mid not in description.bundle:
         return None
-    bundled = (description.by_mid(mid) for mid in description.bundle)
-    return next((m.credentials for m in bundled if m is not None and m.credentials), None)
+    mids = frozenset(description.bundle)
+    bundled = (media for media in description.in_bundle_order() if media.mid in mids)
+    return next((media.credentials for media in bundled if media.credentials), None)
 
 
 def check_offer(
