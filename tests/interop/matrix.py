@@ -24,7 +24,8 @@ CASES: Final = {
     "at-once": "both restart at once",
     "out-of-failed": "restart out of `failed`",
     "trickled": "candidates late and in disorder",
-    "bundled": "they offer audio, video and data, bundled",
+    "bundled": "they offer audio, video and data, bundled, to a daemon",
+    "bundled-library": "the same to the library",
 }
 
 PEERS: Final = {

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from refreeze.jsep import Description, DescriptionType
+from refreeze.sdp import SessionDescription
 from tests.interop.matrix import cell
 from tests.interop.ours import Ours, local, reactor
 from tests.interop.peers import Message, Peer, wrtc_peer
@@ -161,11 +162,11 @@ class LibwebrtcTests(TestCase):
         return self.run_story(story())
 
     def test_it_offers_audio_video_and_data_in_one_bundle(self) -> Deferred[None]:
-        """rule 20: we take all of it, over one transport; a restart of either side keeps it."""
+        """rule 20: a program takes all of it, over one transport; restarts keep it so."""
 
         async def story() -> None:
             call = await self.call(takes_media=True)
-            async with call.cell("bundled"):
+            async with call.cell("bundled-library"):
                 await call.ask("media")
                 await call.they_offer()
                 await call.both_connected()
@@ -181,6 +182,24 @@ class LibwebrtcTests(TestCase):
                 await call.we_offer(restart=True)
                 await call.they_offer(iceRestart=True)
                 await call.both_connected()
+
+        return self.run_story(story())
+
+    def test_a_daemon_takes_the_data_section_of_a_bundle(self) -> Deferred[None]:
+        """The tagged one is audio's, which is rejected; restarts of either side keep it so."""
+
+        async def story() -> None:
+            call = await self.call()
+            async with call.cell("bundled"):
+                await call.ask("media")
+                await call.they_offer()
+                await call.we_offer(restart=True)
+                await call.they_offer(iceRestart=True)
+                await call.both_connected()
+            description = call.ours.connection.localDescription
+            assert description is not None
+            media = SessionDescription.parse(description.sdp).media
+            self.assertEqual([each.rejected for each in media], [True, True, False])
 
         return self.run_story(story())
 

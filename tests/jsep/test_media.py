@@ -133,6 +133,19 @@ class OpaqueTests(SynchronousTestCase):
             self.assertFalse(second.own_credentials)
             self.assertFalse(second.rejected)
 
+    def test_credentials_beside_other_sections_are_the_sessions_rules_20_75(self) -> None:
+        """Firefox takes no restart otherwise."""
+        one, two = self.pair()
+        exchange(two, one, restart=True)
+        for description in (one.jsep.current_local, two.jsep.current_local):
+            assert description is not None
+            session, *_ = description.sdp.partition("m=")
+            own = credentials(description)
+            self.assertIn(f"a=ice-ufrag:{own.ufrag}\r\na=ice-pwd:{own.pwd}\r\n", session)
+            media = SessionDescription.parse(description.sdp).media
+            self.assertEqual([each.credentials for each in media], [own, own])
+        self.assertNotIn("a=ice-ufrag", Side(9).offer().sdp.partition("m=")[0])
+
     def test_a_first_offer_keeps_untagged_sections_to_the_bundle(self) -> None:
         side = Side()
         side.jsep.add_transceiver("audio")

@@ -98,7 +98,7 @@ class NiceAgent:
     def answer(self, sdp: str) -> str:
         """It begins a new generation whenever we do."""
         self._begin(controlling=False, restart=True)
-        described = self._description("active")
+        described = self._description("active", rejects="m=audio 0 " in sdp)
         self.answered(sdp)
         return described
 
@@ -122,22 +122,24 @@ class NiceAgent:
         elif restart:
             self.ask("restart")
 
-    def _description(self, setup: str) -> str:
+    def _description(self, setup: str, *, rejects: bool = False) -> str:
         own = self.ask("local")
         lines = [line.removeprefix("a=candidate:") for line in own["candidates"]]
         sdp = Credentials(own["ufrag"], own["pwd"], lines).sdp(setup)
-        return bundled(sdp) if self._media else sdp
+        direction = "sendrecv" if setup == "actpass" else "sendonly"
+        return bundled(sdp, direction, 0 if rejects else 9) if self._media else sdp
 
 
-def bundled(sdp: str) -> str:
+def bundled(sdp: str, direction: str, port: int) -> str:
     """The description of a data section with audio and video before it, in one bundle."""
     session, data = sdp.split("m=", 1)
+    mids = "audio video 0" if port else "0"
     media = [
-        f"m={kind} 9 UDP/TLS/RTP/SAVPF {number}\r\nc=IN IP4 0.0.0.0\r\na=mid:{kind}\r\n"
-        f"a=rtpmap:{number} {codec}\r\na=rtcp-mux\r\na=sendrecv\r\n{transport(data)}"
+        f"m={kind} {port} UDP/TLS/RTP/SAVPF {number}\r\nc=IN IP4 0.0.0.0\r\na=mid:{kind}\r\n"
+        f"a=rtpmap:{number} {codec}\r\na=rtcp-mux\r\na={direction}\r\n{transport(data)}"
         for kind, number, codec in (("audio", 111, "opus/48000/2"), ("video", 96, "VP8/90000"))
     ]
-    return f"{session}a=group:BUNDLE audio video 0\r\n{''.join(media)}m={data}"
+    return f"{session}a=group:BUNDLE {mids}\r\n{''.join(media)}m={data}"
 
 
 def transport(section: str) -> str:

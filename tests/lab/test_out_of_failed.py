@@ -36,6 +36,13 @@ class End:
     carried: Carried
     gap: str
 
+    @property
+    def association(self) -> int | None:
+        """The one that there is at last: a restart keeps it, another connection has another."""
+        if self.party == "libnice":
+            return None
+        return 2 if self.gap else 1
+
     def given_up(self) -> bool:
         """As it says."""
         return self.peer.connection in GIVEN_UP
@@ -105,4 +112,6 @@ class OutOfFailedTests(LabCase):
             self.daemon.ask(f"release {end.party}")
         end.carried.until_round(rounds + 1)
         self.daemon.wait_up(end.party)
+        (protect,) = self.daemon.show(end.party, "protect")
+        self.assertEqual(protect.get("association"), end.association)
         end.carried.until(lambda: not end.given_up(), f"the path of {end.party}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from typing import Any
 
@@ -35,6 +36,21 @@ class Unrestartable(Exchanges, Forms):
             self.carried.offer()
             self.carried.until_round(4)
             self.check_connected()
+            self.check_told()
+
+    def check_told(self) -> None:
+        """Whoever watches has seen each association come, in its order."""
+        case: Any = self
+        control = self.daemon.connect()
+        control.ask("watch session.dtls since=0")
+        came: list[int] = []
+        while self.association not in came:
+            *_, fields = control.event(1.0).split(" ", 4)
+            told = json.loads(fields)
+            if told["state"] == "connected":
+                came.append(told["association"])
+        control.close()
+        case.assertEqual(came, list(range(1, self.association + 1)))
 
     def check_repeats(self, number: int) -> None:
         """Its offer has the old credentials, and is no restart (rule 18): that is the round."""

@@ -1,7 +1,10 @@
 """How our offers and answers are written (RFC 9429 sections 5.2 and 5.3).
 
-ICE attributes stand in the BUNDLE-tagged section only (rule 20), after its c= line. All else of
-a section that was there before is repeated byte for byte (DESIGN rule 7), except for the direction.
+ICE attributes stand in the BUNDLE-tagged section only (rule 20), after its c= line. Beside other
+sections the credentials stand in the session part as well, and so are every section's (RFC 8839
+section 5.4): Firefox takes no restart in which a section has no new ones, aiortc no section
+without. All else of a section that was there before is repeated byte for byte (DESIGN rule 7),
+except for the direction.
 """
 
 from __future__ import annotations
@@ -51,7 +54,8 @@ class Writer:
             own = ice if place is tagged else None
             there = before[index] if index < len(before) else None
             lines += _offered(place, there, own, dtls)
-        return _text([*self._session(mids, options), *lines])
+        shared = _credentials(ice) if len(places) > 1 else []
+        return _text([*self._session(mids, options, shared), *lines])
 
     def answer(
         self,
@@ -70,7 +74,8 @@ class Writer:
         mids = [mid for mid in bundled if mid is not None and mid in offer.bundle]
         offered = offer.media[first].ice_options if first is not None else frozenset()
         options = [option for option in ICE_OPTIONS if option in offered]
-        lines = self._session(mids, options)
+        shared = _credentials(ice) if len(offer.media) > 1 else []
+        lines = self._session(mids, options, shared)
         before = current.media if current is not None else []
         for index, section in enumerate(offer.media):
             part = taken.get(index)
@@ -81,7 +86,9 @@ class Writer:
             )
         return _text(lines)
 
-    def _session(self, mids: Sequence[str], options: Sequence[str]) -> list[str]:
+    def _session(
+        self, mids: Sequence[str], options: Sequence[str], shared: Sequence[str]
+    ) -> list[str]:
         self.version += 1
         lines = ["v=0", f"o=- {self.session_id} {self.version} IN IP4 127.0.0.1", "s=-", "t=0 0"]
         if mids:
@@ -90,7 +97,11 @@ class Writer:
             lines.append("a=ice-lite")
         if options:
             lines.append("a=ice-options:" + " ".join(options))
-        return lines
+        return [*lines, *shared]
+
+
+def _credentials(ice: Sequence[str]) -> list[str]:
+    return [line for line in ice if line.startswith(("a=ice-ufrag:", "a=ice-pwd:"))]
 
 
 def ice_lines(credentials: Credentials, candidates: Sequence[str] = ()) -> list[str]:
