@@ -50,7 +50,10 @@ def main(venv: str) -> None:
             daemon.terminate()
         # Twisted ends by the signal that stopped it, which systemd takes for a clean end.
         assert daemon.wait(PATIENCE) in (0, -signal.SIGTERM)
-    print("smoke: 1 passed, 0 failed")
+    # The page is data of the package.
+    page = "from refreeze.service.frontage import page_files; assert '/refreeze.js' in page_files()"
+    subprocess.run([f"{venv}/bin/python", "-c", page], check=True, timeout=PATIENCE)
+    print("smoke: 2 passed, 0 failed")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ test('closing while the offer is under way ends connect(), and the resource', as
   await refusal;
   answer();
   await settle();
-  assert.equal(daemon.of('GET').length, 0);
+  assert.deepEqual([daemon.of('GET'), link.state, link.restarts], [[], 'closed', []]);
 });
 
 test('candidates trickle with the entity tag, and only once each', async () => {
