@@ -51,6 +51,17 @@ class RefusedTests(CandidateCase):
         self.b.close()
         self.failureResultOf(self.b.addIceCandidate({"candidate": candidate(1)}), TypeError)
 
+    def test_members_of_another_kind_are_a_type_error_at_once_rule_55(self) -> None:
+        for each in (
+            7,
+            [candidate(1)],
+            init(1) | {"candidate": 7},
+            init(1) | {"sdpMid": 0},
+            init(1) | {"sdpMLineIndex": "0"},
+            init(1) | {"usernameFragment": b"abcd"},
+        ):
+            self.failureResultOf(self.b.addIceCandidate(each), TypeError)
+
     def test_without_a_remote_description_it_is_invalid_state_rule_55(self) -> None:
         """(b), whatever it says; and so it is on a closed connection."""
         for each in (init(1), init(1, "no"), None, {"candidate": "nonsense", "sdpMid": "0"}):

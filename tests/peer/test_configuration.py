@@ -50,6 +50,12 @@ class CheckTests(SynchronousTestCase):
             ([{"urls": "turn:t.example.org", "username": "u"}], "InvalidAccessError"),
             ([TURN | {"username": "u" * 509}], "InvalidAccessError"),
             ([{"urls": 7}], "TypeError"),
+            ([{"urls": None}], "TypeError"),
+            ([{"urls": ["stun:a.example.org"] * 17}], "TypeError"),
+            ([TURN | {"username": "\ud800"}], "TypeError"),
+            ([TURN | {"credential": 7}], "TypeError"),
+            (STUN, "TypeError"),
+            (None, "TypeError"),
             ([STUN] * 33, "TypeError"),
         ):
             self.assertEqual(self.refused(iceServers=servers), name, servers)
@@ -62,8 +68,22 @@ class CheckTests(SynchronousTestCase):
             {"iceCandidatePoolSize": 256},
             {"iceCandidatePoolSize": -1},
             {"iceServer": []},
+            {"iceCandidatePoolSize": True},
+            {"iceCandidatePoolSize": None},
+            {"certificates": ["PEM"]},
+            {"certificates": "PEM"},
         ):
             self.assertEqual(self.refused(**members), "TypeError", members)
+
+    def test_whatever_is_taken_can_be_gathered_with(self) -> None:
+        """The longest name, and one without a letter, are for the server to refuse."""
+        for members in ({"username": "u" * 508}, {"username": "", "credential": ""}):
+            made = RTCConfiguration.of({"iceServers": [TURN | members]})
+            (server,) = made.iceServers[0].for_gathering()
+            self.assertEqual(server.credentials(0.0).credentials.username, members["username"])
+
+    def test_one_url_needs_no_sequence(self) -> None:
+        self.assertEqual(RTCIceServer("stun:a.example.org").urls, ("stun:a.example.org",))
 
     def test_no_credential_is_shown(self) -> None:
         made = RTCConfiguration.of({"iceServers": [TURN]})

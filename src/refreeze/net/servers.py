@@ -27,8 +27,11 @@ DEFAULT_TLS_PORT: Final = 5349
 MAX_URLS: Final = 16
 """Of one server. Each costs requests for every local address."""
 
-MAX_USER: Final = 508 - len("4294967295:")
-"""Bytes of a user's name (RFC 8489 section 14.3), with room for a time in front of it."""
+MAX_USERNAME: Final = 508
+"""Bytes that a request has room for (RFC 8489 section 14.3)."""
+
+MAX_USER: Final = MAX_USERNAME - len("4294967295:")
+"""Bytes of a user's name with room for a time in front of it."""
 
 MAX_SECRET_FILE: Final = 4096
 """Bytes that are read of a file with a secret."""
@@ -184,7 +187,7 @@ class IceServer:
             raise ValueError("credential: a turn: server needs one, or a file, or a secret")
         if given and not relays:
             raise ValueError(f"{given[0]}: a stun: server takes none")
-        if self.credential is not None and not self.username:
+        if self.credential is not None and self.username is None:
             raise ValueError("username: a credential needs one")
         if self.credential_file is not None and self.username is not None:
             raise ValueError("username: credential_file has it")
@@ -192,8 +195,9 @@ class IceServer:
             path = getattr(self, key)
             if path is not None and not (path and path.isprintable()):
                 raise ValueError(f"{key}: is no path")
-        if self.username is not None and len(self.username.encode()) > MAX_USER:
-            raise ValueError(f"username: longer than {MAX_USER} bytes")
+        longest = MAX_USER if self.credential is None else MAX_USERNAME
+        if self.username is not None and len(self.username.encode()) > longest:
+            raise ValueError(f"username: longer than {longest} bytes")
         if not 60.0 <= self.ttl <= 31_536_000.0:
             raise ValueError(f"ttl: 60 seconds to a year, not {self.ttl:g}")
 

@@ -57,14 +57,14 @@ class RTCIceCandidate:
         if init is not None and not isinstance(init, Mapping):
             raise TypeError("a candidate is a dictionary")
         read = {**(init or {}), **members}
-        mid, index = _text(read, "sdpMid"), _index(read)
+        line, mid, index, ufrag = read_members(read)
         if mid is None and index is None:
             raise TypeError("a candidate needs sdpMid or sdpMLineIndex")
         self.__attrs_init__(
-            _text(read, "candidate") or "",
+            line,
             mid,
             index,
-            _text(read, "usernameFragment"),
+            ufrag,
             _text(read, "url"),
             bool(read.get("_secret")),
         )
@@ -184,6 +184,12 @@ class RTCIceCandidatePair:
 
     local: RTCIceCandidate
     remote: RTCIceCandidate
+
+
+def read_members(init: Mapping[str, Any]) -> tuple[str, str | None, int | None, str | None]:
+    """candidate, sdpMid, sdpMLineIndex and usernameFragment; TypeError for another kind."""
+    line, mid = _text(init, "candidate") or "", _text(init, "sdpMid")
+    return line, mid, _index(init), _text(init, "usernameFragment")
 
 
 def _named(candidate: Candidate) -> Candidate:

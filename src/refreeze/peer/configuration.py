@@ -19,12 +19,16 @@ from refreeze.jsep import (
     NotSupportedError,
     SyntaxProblem,
 )
-from refreeze.net.servers import IceServer, ServerUrlError, parse_server_url
+from refreeze.net.servers import (
+    MAX_URLS,
+    MAX_USERNAME,
+    IceServer,
+    ServerUrlError,
+    parse_server_url,
+)
 from refreeze.peer.certificate import RTCCertificate
 
 MAX_SERVERS: Final = 32
-MAX_USERNAME: Final = 508
-"""Bytes (RFC 8489 section 14.3)."""
 MAX_POOL: Final = 255
 
 
@@ -52,22 +56,28 @@ class RTCRtcpMuxPolicy(StrEnum):
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
+def _several(urls: str | Sequence[str]) -> Sequence[str]:
+    return (urls,) if isinstance(urls, str) else urls
+
+
 @frozen
 class RTCIceServer:
     """``stun:``, ``turn:`` and ``turns:`` URLs, and what TURN is told."""
 
-    urls: Sequence[str]
+    urls: Sequence[str] = field(converter=_several)
     username: str | None = None
     credential: str | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.urls:
             raise SyntaxProblem("urls: at least one is wanted")
+        if len(self.urls) > MAX_URLS:
+            raise TypeError(f"urls: at most {MAX_URLS} of one server")
         relays = [_relays(url) for url in self.urls]
         if any(relays):
             if self.username is None or self.credential is None:
                 raise InvalidAccessError("a turn: server needs username and credential")
-            if len(self.username.encode()) > MAX_USERNAME:
+            if len(_bytes(self.username)) > MAX_USERNAME:
                 raise InvalidAccessError(f"username: longer than {MAX_USERNAME} bytes")
 
     @classmethod
@@ -77,12 +87,14 @@ class RTCIceServer:
             return init
         if not isinstance(init, Mapping) or "urls" not in init:
             raise TypeError("iceServers: dictionaries with urls")
-        urls = init["urls"]
-        urls = (urls,) if isinstance(urls, str) else tuple(urls)
-        words = (*urls, init.get("username") or "", init.get("credential") or "")
+        urls, username, credential = init["urls"], init.get("username"), init.get("credential")
+        urls = (urls,) if isinstance(urls, str) else _sequence("urls", urls)
+        words = [*urls, *(word for word in (username, credential) if word is not None)]
         if not all(isinstance(word, str) for word in words):
             raise TypeError("iceServers: urls, username and credential are text")
-        return cls(urls, init.get("username"), init.get("credential"))
+        for word in words:
+            _bytes(word)
+        return cls(urls, username, credential)
 
     def for_gathering(self) -> Iterable[IceServer]:
         """As a gatherer takes them: those that relay apart from those that only reflect."""
@@ -109,8 +121,10 @@ class RTCConfiguration:
         if len(self.iceServers) > MAX_SERVERS:
             raise TypeError(f"iceServers: at most {MAX_SERVERS}")
         size = self.iceCandidatePoolSize
-        if not isinstance(size, int) or not 0 <= size <= MAX_POOL:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_POOL:
             raise TypeError(f"iceCandidatePoolSize: 0 to {MAX_POOL}")
+        if not all(isinstance(each, RTCCertificate) for each in self.certificates):
+            raise TypeError("certificates: each is an RTCCertificate")
 
     @classmethod
     def of(cls, init: RTCConfiguration | Mapping[str, Any] | None) -> RTCConfiguration:
@@ -119,15 +133,15 @@ class RTCConfiguration:
             return init or cls()
         if not isinstance(init, Mapping):
             raise TypeError("a configuration is a dictionary")
-        unknown = set(init) - {each.name for each in fields(cls)}
+        unknown = init.keys() - {each.name for each in fields(cls)}
         if unknown:
-            raise TypeError(f"{min(unknown)}: no member of RTCConfiguration")
+            raise TypeError(f"{min(map(str, unknown))}: no member of RTCConfiguration")
         return cls(
-            tuple(map(RTCIceServer.of, init.get("iceServers", ()))),
+            tuple(map(RTCIceServer.of, _sequence("iceServers", init.get("iceServers", ())))),
             _word(RTCIceTransportPolicy, init, "iceTransportPolicy", RTCIceTransportPolicy.ALL),
             _word(RTCBundlePolicy, init, "bundlePolicy", RTCBundlePolicy.BALANCED),
             _word(RTCRtcpMuxPolicy, init, "rtcpMuxPolicy", RTCRtcpMuxPolicy.REQUIRE),
-            tuple(init.get("certificates", ())),
+            _sequence("certificates", init.get("certificates", ())),
             init.get("iceCandidatePoolSize", 0),
         )
 
@@ -161,6 +175,20 @@ def _relays(url: str) -> bool:
         if scheme == "stuns" or (scheme == "turns" and url.lower().endswith("transport=udp")):
             raise NotSupportedError(f"urls: {error}") from None
         raise SyntaxProblem(f"urls: {error}") from None
+
+
+def _sequence(name: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}: a sequence")
+    return tuple(value)
+
+
+def _bytes(word: str) -> bytes:
+    """As it is sent; half a character is none."""
+    try:
+        return word.encode()
+    except UnicodeEncodeError:
+        raise TypeError("iceServers: text that UTF-8 can hold") from None
 
 
 def _word(kind: type[_Word], init: Mapping[str, Any], name: str, usual: _Word) -> _Word:

@@ -25,7 +25,7 @@ from refreeze.jsep import (
     SectionSpec,
     SignalingState,
 )
-from refreeze.peer.candidate import RTCIceCandidate
+from refreeze.peer.candidate import RTCIceCandidate, read_members
 from refreeze.peer.certificate import KeygenAlgorithm, RTCCertificate
 from refreeze.peer.configuration import RTCConfiguration
 from refreeze.peer.datachannel import RTCDataChannel, RTCSctpTransport, message_size
@@ -437,13 +437,10 @@ def _candidate_init(
 ) -> tuple[str, str | None, int | None, str | None]:
     if init is None:
         return "", None, None, None
-    if isinstance(init, Mapping):
-        line = init.get("candidate") or ""
-        mid, index = init.get("sdpMid"), init.get("sdpMLineIndex")
-        ufrag = init.get("usernameFragment")
-    else:
-        line, mid, index = init.candidate, init.sdpMid, init.sdpMLineIndex
-        ufrag = init.usernameFragment
+    if not isinstance(init, RTCIceCandidate | Mapping):
+        raise TypeError("a candidate is a dictionary")
+    members = init.toJSON() if isinstance(init, RTCIceCandidate) else init
+    line, mid, index, ufrag = read_members(members)
     if line and mid is None and index is None:
         raise TypeError("a candidate needs sdpMid or sdpMLineIndex")
     return line, mid, index, ufrag
