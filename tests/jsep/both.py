@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from refreeze.ice import Credentials
 from refreeze.jsep import Description, DescriptionType, Fire, JsepError
@@ -13,6 +13,10 @@ from refreeze.sdp import SessionDescription
 from .model import Peer
 from .model_parts import CLOSED, DATA, LOCAL_OFFER, STABLE, Held, Line, Refused, Text
 from .sides import CHANGE, NEEDED, Side
+
+Slots: TypeAlias = tuple[
+    Description | None, Description | None, Description | None, Description | None
+]
 
 
 @lru_cache(maxsize=4096)
@@ -35,21 +39,73 @@ def read(sdp: str) -> tuple[tuple[Line, ...], Credentials | None, tuple[str, ...
     return lines, found, tuple(said)
 
 
-class End:
-    """One side twice: as it is, and as the model has it."""
+class Texts:
+    """What one side's model does not know: texts, and the credentials behind its numbers."""
 
-    def __init__(self, number: int, numbers: Iterator[int], ices: dict[int, Credentials]) -> None:
-        self.real = Side(number + 1, hold_early=False)
-        self.model = Peer(numbers=numbers)
+    def __init__(self, model: Peer, ices: dict[int, Credentials]) -> None:
+        self.model = model
         self.ices = ices
+        """Of both sides."""
         self.texts: dict[Text, str] = {}
-        """What createOffer and createAnswer returned."""
-        self.made: list[tuple[str, Text]] = []
+        """What createOffer and createAnswer returned..."""
+        self.made: list[Text] = []
+        """...in order."""
         self.sent: list[tuple[str, Text, str]] = []
         """What was applied here, as the peer gets it, in order."""
         self.came = 0
         """How many of the peer's have been applied or passed over."""
         self.steps = 0
+
+    def created(self, text: Text, sdp: str) -> Text:
+        """Credentials and mids that the model cannot know are taken over, once checked."""
+        lines, credentials, _ = read(sdp)
+        assert credentials is not None
+        if text.ice not in self.ices:
+            old = self.ices.values()
+            assert credentials.ufrag not in {each.ufrag for each in old}, "an old ufrag"
+            assert credentials.pwd not in {each.pwd for each in old}, "an old pwd"
+            self.ices[text.ice] = credentials
+        assert credentials == self.ices[text.ice], "other credentials"
+        assert len({each.mid for each in lines}) == len(lines), "a mid twice"
+        assert len(lines) == len(text.lines), "sections"
+        known = {each.mid for each in text.lines}
+        named = list[Line]()
+        for ours, real in zip(text.lines, lines, strict=True):
+            assert ours.mid is not None or real.mid not in known, "a mid that is another's"
+            named.append(Line(ours.kind, ours.mid or real.mid, ours.direction, ours.rejected))
+        text = Text(text.kind, text.ice, tuple(named), text.owners)
+        same_lines(text.lines, lines)
+        self.texts[text] = sdp
+        self.made.append(text)
+        if text.kind == "offer":
+            self.model.last_offer = text
+        else:
+            self.model.last_answer = text
+        return text
+
+    def send(self, kind: str, text: Text) -> None:
+        """It was applied, so the peer may have it."""
+        self.sent.append((kind, text, self.texts[text]))
+
+    def same_slots(self, real: Slots) -> None:
+        """The four descriptions."""
+        model = self.model
+        held = (
+            model.current_local,
+            model.pending_local,
+            model.current_remote,
+            model.pending_remote,
+        )
+        for description, expected in zip(real, held, strict=True):
+            same(description, expected, self.ices)
+
+
+class End(Texts):
+    """One side twice: as it is, and as the model has it."""
+
+    def __init__(self, number: int, numbers: Iterator[int], ices: dict[int, Credentials]) -> None:
+        super().__init__(Peer(numbers=numbers), ices)
+        self.real = Side(number + 1, hold_early=False)
 
     # Two calls, one of each kind
 
@@ -107,33 +163,6 @@ class End:
             return None
         return self.created(done[0], result[0].sdp)
 
-    def created(self, text: Text, sdp: str) -> Text:
-        """Credentials and mids that the model cannot know are taken over, once checked."""
-        lines, credentials, _ = read(sdp)
-        assert credentials is not None
-        if text.ice not in self.ices:
-            old = self.ices.values()
-            assert credentials.ufrag not in {each.ufrag for each in old}, "an old ufrag"
-            assert credentials.pwd not in {each.pwd for each in old}, "an old pwd"
-            self.ices[text.ice] = credentials
-        assert credentials == self.ices[text.ice], "other credentials"
-        assert len({each.mid for each in lines}) == len(lines), "a mid twice"
-        assert len(lines) == len(text.lines), "sections"
-        known = {each.mid for each in text.lines}
-        named = list[Line]()
-        for ours, real in zip(text.lines, lines, strict=True):
-            assert ours.mid is not None or real.mid not in known, "a mid that is another's"
-            named.append(Line(ours.kind, ours.mid or real.mid, ours.direction, ours.rejected))
-        text = Text(text.kind, text.ice, tuple(named), text.owners)
-        same_lines(text.lines, lines)
-        self.texts[text] = sdp
-        self.made.append((text.kind, text))
-        if text.kind == "offer":
-            self.model.last_offer = text
-        else:
-            self.model.last_answer = text
-        return text
-
     def apply(self, kind: str, text: Text | None) -> None:
         """setLocalDescription with one of ours, or a rollback."""
         sdp = "" if text is None else self.texts[text]
@@ -144,9 +173,6 @@ class End:
         )
         if done is not None and text is not None:
             self.send(kind, text)
-
-    def send(self, kind: str, text: Text) -> None:
-        self.sent.append((kind, text, self.texts[text]))
 
     def take(self, kind: str, text: Text | None, sdp: str) -> None:
         """setRemoteDescription. Its caller rolls back in glare (webrtc-pc 4.4.2)."""
@@ -194,10 +220,9 @@ class End:
         """Compare."""
         jsep, model = self.real.jsep, self.model
         assert self.real.state == model.state, (self.real.state, model.state)
-        same(jsep.current_local, model.current_local, self.ices)
-        same(jsep.pending_local, model.pending_local, self.ices)
-        same(jsep.current_remote, model.current_remote, self.ices)
-        same(jsep.pending_remote, model.pending_remote, self.ices)
+        self.same_slots(
+            (jsep.current_local, jsep.pending_local, jsep.current_remote, jsep.pending_remote)
+        )
         slot = {self.ices[each] for each in model.slot}
         assert jsep.needs.to_replace == slot, "[[LocalIceCredentialsToReplace]]"
         if model.state != CLOSED:

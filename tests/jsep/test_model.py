@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 from itertools import count
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
@@ -77,7 +78,7 @@ class Machine(RuleBasedStateMachine):
         """One created long ago, or under another type."""
         end = self.ends[who]
         if end.made:
-            end.apply(kind, end.made[-1 - number % len(end.made)][1])
+            end.apply(kind, end.made[-1 - number % len(end.made)])
 
     @rule(who=WHO)
     def set_local_implicit(self, who: int) -> None:
@@ -239,27 +240,32 @@ def place_of(place: int, end: End) -> tuple[str | None, int | None]:
     return {5: (None, None), 6: (None, 99), 7: ("nobody's", 0)}[place]
 
 
+def run_steps(test: SynchronousTestCase, machine: Any, steps: int) -> None:
+    """At least so many calls; *machine* counts them in its ``total``."""
+    machine.total, round_ = 0, 0
+    while machine.total < steps:
+        seeded = seed(SEED + round_)(type("Seeded", (machine,), {}))
+        try:
+            run_state_machine_as_test(
+                seeded,
+                settings=settings(
+                    max_examples=max(1, min(200, steps // CALLS)),
+                    stateful_step_count=CALLS,
+                    deadline=None,
+                    database=None,
+                    report_multiple_bugs=False,
+                    phases=(Phase.generate, Phase.shrink),
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        except Exception as error:
+            notes = "\n".join(getattr(error, "__notes__", ()))
+            test.fail(f"{error!r}\n{notes}\nREFREEZE_MODEL_SEED={SEED + round_}")
+        round_ += 1
+
+
 class ModelTests(SynchronousTestCase):
     """Rules 1 to 12, 14, 15, 18, 19, 23, 26 to 28, 49, 51, 55 and 56, in any order of calls."""
 
     def test_no_sequence_of_calls_is_answered_otherwise_than_by_the_model(self) -> None:
-        Machine.total, round_ = 0, 0
-        while Machine.total < STEPS:
-            machine = seed(SEED + round_)(type("Seeded", (Machine,), {}))
-            try:
-                run_state_machine_as_test(
-                    machine,
-                    settings=settings(
-                        max_examples=max(1, min(200, STEPS // CALLS)),
-                        stateful_step_count=CALLS,
-                        deadline=None,
-                        database=None,
-                        report_multiple_bugs=False,
-                        phases=(Phase.generate, Phase.shrink),
-                        suppress_health_check=list(HealthCheck),
-                    ),
-                )
-            except Exception as error:
-                notes = "\n".join(getattr(error, "__notes__", ()))
-                self.fail(f"{error!r}\n{notes}\nREFREEZE_MODEL_SEED={SEED + round_}")
-            round_ += 1
+        run_steps(self, Machine, STEPS)

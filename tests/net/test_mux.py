@@ -154,6 +154,15 @@ class PastUfragTests(MuxCase):
         self.mux.retire("aaaa")
         self.assertRaises(ValueError, self.mux.register, "aaaa", self.bob)
 
+    def test_its_own_past_ufrag_may_come_back(self) -> None:
+        """An offer that was rolled back is applied again (rule 26)."""
+        self.mux.register("aaaa", self.alice)
+        self.mux.retire("aaaa")
+        self.mux.register("aaaa", self.alice)
+        self.port.receive((request("aaaa"), STRANGER))
+        self.assertEqual(self.mux.counters.past_ufrag, 0)
+        self.assertRaises(ValueError, self.mux.register, "aaaa", self.bob)
+
     def test_retiring_an_unknown_ufrag_remembers_nothing(self) -> None:
         self.mux.retire("zzzz")
         self.port.receive((request("zzzz"), STRANGER))

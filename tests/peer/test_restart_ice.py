@@ -138,6 +138,22 @@ class ConnectedTests(ScriptCase):
             self.assertEqual(ufrag(self.a.localDescription), self.old)
             self.assertEqual(self.needed(self.alice), 1)
 
+    def test_a_rolled_back_offer_is_applied_again_and_connects_rule_26(self) -> None:
+        offer = self.two.offer(self.alice, restart=True)
+        self.two.now(self.a.setLocalDescription(ROLLBACK))
+        self.two.now(self.a.setLocalDescription(self.a_created(offer)))
+        self.complete(offer)
+        self.two.advance(8.0)
+        self.assertEqual(ufrag(self.a.currentLocalDescription), ufrag(offer))
+        self.assertEqual(len(list(self.alice.transport.generations())), 1)
+        self.assertIn(self.alice.state, GOOD)
+
+    def a_created(self, offer: Description) -> Description:
+        """As createOffer() returned it, without the candidates that came later."""
+        lines = offer.sdp.splitlines(keepends=True)
+        gained = ("a=candidate:", "a=end-of-candidates")
+        return Description(offer.type, "".join(x for x in lines if not x.startswith(gained)))
+
     def test_it_outlives_an_offer_that_wins_without_restarting_rules_10_28(self) -> None:
         self.a.restartIce()
         self.needed(self.alice)

@@ -128,7 +128,7 @@ class Mux:
     ports: dict[Address, Port] = field(factory=dict, init=False)
     _holdings: dict[Owner, _Holding] = field(factory=dict, init=False)
     _ufrags: dict[str, _Holding] = field(factory=dict, init=False)
-    _past: dict[str, None] = field(factory=dict, init=False)
+    _past: dict[str, _Holding] = field(factory=dict, init=False)
     _tuples: dict[FiveTuple, _Holding] = field(factory=dict, init=False)
     _fresh: dict[bytes, _Holding] = field(factory=dict, init=False)
     _aged: dict[bytes, _Holding] = field(factory=dict, init=False)
@@ -183,9 +183,15 @@ class Mux:
     # Names
 
     def register(self, local_ufrag: str, owner: Owner) -> None:
-        """Checks to *local_ufrag* are for *owner*; ValueError when the name is or was taken."""
-        if local_ufrag in self._ufrags or local_ufrag in self._past:
+        """Checks to *local_ufrag* are for *owner*; ValueError when the name is or was another's.
+
+        Its own may come back: an offer that was rolled back can be applied again.
+        """
+        past = self._past.get(local_ufrag)
+        another = past is not None and past is not self._holdings.get(owner)
+        if local_ufrag in self._ufrags or another:
             raise ValueError("that ufrag is taken")
+        self._past.pop(local_ufrag, None)
         holding = self._holding(owner)
         holding.ufrags.add(local_ufrag)
         self._ufrags[local_ufrag] = holding
@@ -196,7 +202,7 @@ class Mux:
         if holding is None:
             return
         holding.ufrags.discard(local_ufrag)
-        self._past[local_ufrag] = None
+        self._past[local_ufrag] = holding
         if len(self._past) > self.settings.max_past_ufrags:
             del self._past[next(iter(self._past))]
 
