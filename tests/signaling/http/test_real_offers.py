@@ -97,3 +97,10 @@ class RealOfferTests(SynchronousTestCase):
             posted = self.post(name)
             self.assertEqual(posted.reply.problem["status"], 422, name)
             self.assertEqual(posted.street.gate.supervisor.status()["http_clients"], 0)
+
+    def test_and_it_leaves_whoever_is_there(self) -> None:
+        posted = self.post("chromium_data")
+        client, etag = posted.street.browser.client, posted.reply.headers["etag"]
+        self.assertEqual(client.post(load("chromium_recvonly")).status, 422)
+        body = fragment_of(posted.offer).format()
+        self.assertEqual(client.patch(posted.place, body, etag).status, 204)

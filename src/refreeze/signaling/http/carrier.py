@@ -220,11 +220,18 @@ class HttpCarrier:
 
         What is wrong with a first offer does not depend on the session.
         """
-        nobody = Negotiator(random=self.random, queue_task=list[object]().append, fingerprints=())
+        nobody = Negotiator(
+            random=self.random,
+            queue_task=list[object]().append,
+            fingerprints=(),
+            accepts_media=False,
+        )
         try:
             nobody.set_remote(Description(DescriptionType.OFFER, sdp))
         except JsepError as error:
             raise Problem(422, f"not to be answered: {error}") from None
+        if SessionDescription.parse(nobody.create_answer().sdp).tagged is None:
+            raise Problem(422, "no section of the offer is for data: there is nothing to answer")
 
     def _new_id(self) -> str:
         return f"{self.random.getrandbits(_ID_BITS):040x}"

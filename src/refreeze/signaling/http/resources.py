@@ -172,9 +172,6 @@ class Doorway:
         assert life is not None, "an offer begins one"
 
         def created(answer: SessionDescription) -> bytes:
-            if answer.tagged is None:
-                carrier.leave()
-                raise Problem(422, "no section of the offer is for data: there is nothing to keep")
             place = f"/sessions/{life.session}/{life.id}"
             request.setResponseCode(201)
             events = ",".join(EVENTS)
