@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import define, field
 from OpenSSL import crypto
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -77,14 +77,11 @@ class Frontage(Service):
         if problems:
             problems[0].raiseException()
 
-    def stopService(self) -> Deferred[Any] | None:
+    def stopService(self) -> Deferred[Any]:
         """Nobody new, and whoever is there is gone."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
-        self.site.close()
-        stopping: Deferred[Any] | None = None
-        if self._port is not None:
-            stopping = self._port.stopListening()
-        return stopping
+        stopping = [] if self._port is None else [maybeDeferred(self._port.stopListening)]
+        return gatherResults([*stopping, self.site.close()], consumeErrors=True)
 
     def reconfigure(self, settings: HttpSettings) -> None:
         """Tokens, origins and the page can change while it runs; ValueError for bad tokens."""

@@ -165,6 +165,11 @@ class Street:
             "gate": world.network.host("gate", ["192.0.2.1"]),
             "browser": world.network.host("browser", ["192.0.2.2"]),
         }
+        self._start()
+        client = Client(world.reactor.on("browser"), world.reactor)
+        self.browser = Browser(self.side(), client)
+
+    def _start(self) -> None:
         session = SessionSettings(
             peer="browser",
             signaling="http",
@@ -176,13 +181,16 @@ class Street:
             http=HttpSettings(listen=f"unix:{PLACE}"),
             sessions={SESSION: session},
         )
-        self.gate = world.daemon(
+        self.gate = self.world.daemon(
             self.hosts["gate"], settings, [lambda *event: self.events.append(event)]
         )
         self.gate.startService()
         self.advance(0.1)
-        client = Client(world.reactor.on("browser"), world.reactor)
-        self.browser = Browser(self.side(), client)
+
+    def kill(self) -> None:
+        """The daemon, as SIGKILL does; another one begins."""
+        self.world.kill(self.hosts["gate"])
+        self._start()
 
     def side(self) -> Side:
         """A new peer connection on the browser's host."""

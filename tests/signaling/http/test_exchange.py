@@ -115,6 +115,37 @@ class ExchangeTests(SynchronousTestCase):
         street.live(4.0)
         self.assertTrue(street.connected())
 
+    def test_a_daemon_that_was_killed_is_another_and_the_browser_comes_again(self) -> None:
+        street = self.street()
+        street.connect()
+        place = street.browser.place
+        street.kill()
+        self.assertEqual(street.browser.client.ask("DELETE", place).status, 404)
+        street.settle(5.0)
+        self.assertTrue(street.agreed())
+
+    def test_a_daemon_that_stops_says_so_on_the_stream(self) -> None:
+        street = self.street()
+        street.connect()
+        stream = street.browser.stream
+        assert stream is not None
+        stopped = street.gate.stopService()
+        street.advance(0.5)
+        self.assertEqual(stream.events[-1], ("gone", {"reason": "shutdown"}))
+        self.assertTrue(stream.lost)
+        self.assertTrue(stopped.called)
+
+    def test_a_client_that_does_not_read_does_not_keep_a_daemon_from_stopping(self) -> None:
+        street = self.street()
+        street.connect()
+        stream = street.browser.stream
+        assert stream is not None
+        assert stream.transport is not None
+        stream.transport.pauseProducing()
+        stopped = street.gate.stopService()
+        street.advance(3.0)
+        self.assertTrue(stopped.called)
+
     def test_where_the_browser_is_the_offerer_it_is_asked_to_restart(self) -> None:
         street = self.street("browser")
         street.connect()

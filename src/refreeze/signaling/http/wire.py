@@ -9,6 +9,7 @@ import ipaddress
 from collections import Counter
 from typing import Any, Final, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime
 from twisted.internet.protocol import Protocol
@@ -220,6 +221,7 @@ class BoundedSite(Site):
         self.turned_away = 0
         """Who is being told so."""
         self._per_origin = per_origin
+        self._closing: Deferred[None] | None = None
         self._channels: dict[Any, Origin | None] = {}
         self._origins: Counter[Origin | None] = Counter()
 
@@ -241,12 +243,26 @@ class BoundedSite(Site):
         self._origins[origin] -= 1
         if self._origins[origin] <= 0:
             del self._origins[origin]
+        self._look_whether_closed()
 
-    def close(self) -> None:
-        """All of them end."""
+    def close(self) -> Deferred[None]:
+        """All of them end, once what was said to them is through; fires when they have."""
+        closed = self._closing = Deferred()
+        limit = self.clock.callLater(LINGER, self._abort)
+        closed.addBoth(lambda _: limit.cancel() if limit.active() else None)
         for channel in list(self._channels):
-            if channel.transport is not None:
-                channel.transport.abortConnection()
+            channel.transport.loseConnection()
+        self._look_whether_closed()
+        return closed
+
+    def _abort(self) -> None:
+        for channel in list(self._channels):
+            channel.transport.abortConnection()
+
+    def _look_whether_closed(self) -> None:
+        if self._closing is not None and not self._channels:
+            closing, self._closing = self._closing, None
+            closing.callback(None)
 
     @property
     def connections(self) -> int:
