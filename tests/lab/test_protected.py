@@ -122,7 +122,7 @@ class OnThePathTests(ProtectedCase):
             self.assertEqual(one["certificate_age_days"], 0.0)
         self.assertEqual({alice["role"], bob["role"]}, {"client", "server"})
         kept = RTCCertificate.from_pem((self.lab.directory / "alice.state/dtls.pem").read_bytes())
-        self.assertEqual(alice["local_fingerprint"], " ".join(kept.getFingerprints()[0]))
+        self.assertEqual(alice["local_fingerprint"], " ".join(kept.fingerprints[0]))
 
 
 class LifeTests(ProtectedCase):
@@ -168,7 +168,7 @@ class LifeTests(ProtectedCase):
         (self.lab.directory / "alice.state/dtls.pem").write_bytes(old.to_pem())
         self.come_back(trip, trip.alice.daemon)
         now = self.shown(trip.bob.daemon)["remote_fingerprint"]
-        self.assertNotIn(now, {before, " ".join(old.getFingerprints()[0])})
+        self.assertNotIn(now, {before, " ".join(old.fingerprints[0])})
         self.assertEqual(self.shown(trip.alice.daemon)["certificate_age_days"], 0.0)
 
     def come_back(self, trip: Trip, daemon: Daemon) -> None:

@@ -60,7 +60,8 @@ class GenerateTests(SynchronousTestCase):
 
     def test_its_fingerprint_is_that_of_its_bytes(self) -> None:
         made = RTCCertificate.generate(NOW)
-        ((algorithm, value),) = made.getFingerprints()
+        ((algorithm, value),) = made.fingerprints
+        self.assertEqual(made.getFingerprints(), [{"algorithm": algorithm, "value": value.lower()}])
         self.assertEqual(algorithm, "sha-256")
         self.assertEqual(bytes.fromhex(value.replace(":", "")), made.x509.fingerprint(SHA256()))
         self.assertRegex(value, r"\A[0-9A-F]{2}(:[0-9A-F]{2}){31}\Z")
@@ -96,7 +97,7 @@ class PemTests(SynchronousTestCase):
     def test_what_was_written_is_read(self) -> None:
         for made in (self.made, RTCCertificate.generate_for(RSA, NOW)):
             again = RTCCertificate.from_pem(made.to_pem())
-            self.assertEqual(again.getFingerprints(), made.getFingerprints())
+            self.assertEqual(again.fingerprints, made.fingerprints)
             self.assertEqual(again.expires, made.expires)
             self.assertEqual(again.to_pem(), made.to_pem())
 

@@ -176,12 +176,14 @@ class ConnectionTests(SynchronousTestCase):
         with self.assertRaises(JsepError) as caught:
             self.made({"certificates": [old]})
         self.assertEqual(caught.exception.name, "InvalidAccessError")
-        fresh = RTCCertificate.generate(now)
+        algorithm = {"name": "ECDSA", "namedCurve": "P-256", "expires": 60_000}
+        fresh = self.successResultOf(self.host.generateCertificate(algorithm))
+        self.assertLessEqual(abs(fresh.expires - now), timedelta(seconds=61))
         connection = self.made({"certificates": [fresh]})
         self.offer(connection)
         description = connection.localDescription
         assert description is not None
-        self.assertIn(fresh.getFingerprints()[0][1], description.sdp)
+        self.assertIn(fresh.fingerprints[0][1], description.sdp)
 
     def test_servers_give_candidates(self) -> None:
         """A STUN server beyond a NAT, by the configuration alone."""

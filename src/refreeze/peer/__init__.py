@@ -1,7 +1,7 @@
 """W3C's objects over the core: peer connection, ICE transport, and the door for data."""
 
 from refreeze.peer.candidate import RTCIceCandidate, RTCIceCandidateInit, RTCIceCandidatePair
-from refreeze.peer.certificate import RTCCertificate
+from refreeze.peer.certificate import KeygenAlgorithm, RTCCertificate, RTCDtlsFingerprint
 from refreeze.peer.configuration import (
     RTCBundlePolicy,
     RTCConfiguration,
@@ -48,6 +48,7 @@ __all__ = [
     "DtlsFailed",
     "Event",
     "EventTarget",
+    "KeygenAlgorithm",
     "LocalCandidateStats",
     "PeerEnvironment",
     "Protect",
@@ -56,6 +57,7 @@ __all__ = [
     "RTCCertificateStats",
     "RTCConfiguration",
     "RTCDataChannel",
+    "RTCDtlsFingerprint",
     "RTCDtlsTransport",
     "RTCIceCandidate",
     "RTCIceCandidateInit",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypedDict
 
 from attrs import frozen
 from cryptography import x509
@@ -40,6 +40,13 @@ _RSA_EXPONENT: Final = 65537
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 KeygenAlgorithm: TypeAlias = str | Mapping[str, object]
 """WebCrypto's AlgorithmIdentifier, whose ``expires`` is in milliseconds."""
+
+
+class RTCDtlsFingerprint(TypedDict):
+    """W3C's dictionary."""
+
+    algorithm: str
+    value: str
 
 
 class CertificateProblem(ValueError):
@@ -116,9 +123,14 @@ class RTCCertificate:
         """When its validity ends."""
         return self._certificate.not_valid_after_utc
 
-    def getFingerprints(self) -> list[tuple[str, str]]:
+    @property
+    def fingerprints(self) -> list[tuple[str, str]]:
         """(algorithm, colon-separated upper-case hex), as SDP writes them (RFC 8122)."""
         return [("sha-256", sha256(self.der).digest().hex(":").upper())]
+
+    def getFingerprints(self) -> list[RTCDtlsFingerprint]:
+        """The same, as W3C has them: in lower case."""
+        return [{"algorithm": name, "value": value.lower()} for name, value in self.fingerprints]
 
 
 def _self_signed(key: PrivateKey, now: datetime, lifetime: timedelta) -> RTCCertificate:

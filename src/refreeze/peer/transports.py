@@ -109,7 +109,7 @@ class Transports:
         """Of our certificate, for descriptions."""
         if self.dtls is not None:
             return self.dtls.context.fingerprints
-        return self.environment.certificate.getFingerprints()
+        return self.environment.certificate.fingerprints
 
     def close(self) -> None:
         """Everything ends at once, and shows nothing (rule 65)."""

@@ -19,6 +19,7 @@ from refreeze.net.interfaces import AddressSettings
 from refreeze.net.udp import UdpPortFactory
 from refreeze.peer import (
     DtlsContext,
+    KeygenAlgorithm,
     PeerEnvironment,
     RTCCertificate,
     RTCConfiguration,
@@ -77,6 +78,10 @@ class PeerHost:
         )
         made.connection = RTCPeerConnection(environment, configuration=wanted)
         return made.connection
+
+    def generateCertificate(self, keygenAlgorithm: KeygenAlgorithm) -> Deferred[RTCCertificate]:
+        """For :attr:`RTCConfiguration.certificates`; valid from now on."""
+        return RTCPeerConnection.generateCertificate(keygenAlgorithm, now=self._now())
 
     def close(self) -> Deferred[None]:
         """Every connection and socket; fires when servers were told, or after two seconds."""

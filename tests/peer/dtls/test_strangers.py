@@ -60,7 +60,7 @@ class WeakContext(DtlsContext):
     """Somebody whose OpenSSL takes any key, their own too."""
 
     def __attrs_post_init__(self) -> None:
-        self.fingerprints = self.certificate.getFingerprints()
+        self.fingerprints = self.certificate.fingerprints
         self._context = SSL.Context(SSL.DTLS_METHOD)
         self._context.set_cipher_list(b"ALL:@SECLEVEL=0")
         self._context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
@@ -75,7 +75,8 @@ class Identity:
     x509: x509.Certificate
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-    def getFingerprints(self) -> list[tuple[str, str]]:
+    @property
+    def fingerprints(self) -> list[tuple[str, str]]:
         """As a RTCCertificate has them."""
         algorithm, _, digest = fingerprint(der_of(self.x509)).partition(" ")
         return [(algorithm, digest)]

@@ -53,7 +53,7 @@ class DtlsContext:
     _context: SSL.Context = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.fingerprints = self.certificate.getFingerprints()
+        self.fingerprints = self.certificate.fingerprints
         context = self._context = SSL.Context(SSL.DTLS_METHOD)
         context.set_min_proto_version(_DTLS_1_2)
         context.set_max_proto_version(_DTLS_1_2)

@@ -160,7 +160,7 @@ class RTCDtlsTransport(EventTarget):
             "role": None if usable is None else ("client" if usable.client else "server"),
             "protocol": None if usable is None else usable.protocol,
             "cipher": None if usable is None else usable.cipher,
-            "local_fingerprint": " ".join(self.certificate.getFingerprints()[0]),
+            "local_fingerprint": " ".join(self.certificate.fingerprints[0]),
             "remote_fingerprint": None if certificate is None else fingerprint(certificate),
         }
 
