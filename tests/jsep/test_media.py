@@ -208,3 +208,31 @@ class ShapeTests(SynchronousTestCase):
         fresh.take(Description(OFFER, offer.sdp + "\r\n".join(lines) + "\r\n"))
         _, rejected = SessionDescription.parse(fresh.answer().sdp).media
         self.assertEqual(rejected.lines, [audio[0].replace(" 9 ", " 0 "), *audio[1:]])
+
+
+class AnotherPeerTests(SynchronousTestCase):
+    """Who was connected is gone, and another connection offers."""
+
+    def test_a_service_takes_the_sections_of_the_new_one(self) -> None:
+        """Its data section stands elsewhere, under another mid."""
+        service = Side(1, accepts_media=False, follows_peers=True)
+        first, second = Side(2), Side(3, session_id=77)
+        exchange(first, service)
+        second.jsep.add_transceiver("audio")
+        exchange(second, service)
+        description = service.jsep.current_local
+        assert description is not None
+        media = SessionDescription.parse(description.sdp).media
+        self.assertEqual(
+            [(m.kind, m.mid, m.port) for m in media], [("audio", "0", 0), ("application", "1", 9)]
+        )
+        exchange(service, second, restart=True)
+        exchange(second, service, restart=True)
+        exchange(Side(4), service)
+
+    def test_w3cs_object_has_one_peer(self) -> None:
+        one, first, second = Side(1), Side(2), Side(3, session_id=77)
+        exchange(first, one)
+        second.jsep.add_transceiver("audio")
+        self.assertRaises(InvalidAccessError, one.jsep.set_remote, second.offer())
+        self.assertEqual(one.state, "stable")

@@ -76,6 +76,9 @@ class Negotiator(DescriptionMaker):
 
     hold_early: bool = True
     """Hold candidates of generations never heard of (T2); False: W3C's OperationError."""
+    follows_peers: bool = False
+    """Whether an offer of another session (o=) is that of a peer connection in the place of the
+    one before: W3C's object has one peer for all its life, a service's peer may begin anew."""
     can_trickle: bool | None = field(default=None, init=False)
     """canTrickleIceCandidates (rule 21)."""
     _remote: RemoteCandidates = field(init=False)
@@ -190,11 +193,7 @@ class Negotiator(DescriptionMaker):
             return [*self._rollback(), *self._enter(following)]
         parsed = _parse(description.sdp)
         if kind is _OFFER:
-            if self._pending_remote is not None:
-                # As if it had been answered (webrtc-pc 4.4.1.5).
-                check_offer(parsed, self._pending_remote.parsed, self.media.at)
-            elif self._current_remote is not None:
-                check_offer(parsed, self._current_remote.parsed, self.media.stable_at)
+            self._check_places(parsed)
             glare = self.signaling_state is SignalingState.HAVE_LOCAL_OFFER
             taken = take(parsed, self.media, glare=glare)
             effects = self._remote_offer(self._read_offer(parsed, taken), taken)
@@ -202,6 +201,17 @@ class Negotiator(DescriptionMaker):
             effects = self._remote_answer(self._read_answer(kind, parsed))
         self._show_trickle()
         return [*effects, *self._enter(following)]
+
+    def _check_places(self, offer: SessionDescription) -> None:
+        """Sections stay where they are; another peer connection of the peer's has its own."""
+        before, owner = self._pending_remote, self.media.at
+        if before is None:
+            before, owner = self._current_remote, self.media.stable_at
+        if before is None:
+            return
+        another = offer.origin[0] != before.parsed.origin[0]
+        if not (another and self.follows_peers):
+            check_offer(offer, before.parsed, owner)
 
     def _read_offer(self, parsed: SessionDescription, taken: Sequence[Taken]) -> Applied:
         section = taken[0].offered if taken else None

@@ -100,6 +100,7 @@ class RTCPeerConnection(EventTarget):
             data_section=_data_section("none" if env.dtls is None else "dtls"),
             accepts_media=not env.as_service,
             hold_early=env.as_service,
+            follows_peers=env.as_service,
         )
         negotiator.on_fire = self._fire
         needs = negotiator.needs

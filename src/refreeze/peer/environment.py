@@ -45,4 +45,5 @@ class PeerEnvironment:
     as_service: bool = False
     """Where a daemon is better off otherwise than a browser: candidates that are known at once
     are in the description that setLocalDescription leaves, candidates of a description that is
-    still to come are kept for it (T2), and audio and video of the peer are rejected."""
+    still to come are kept for it (T2), audio and video of the peer are rejected, and a peer may put
+    another connection in its own's place, with other sections."""

@@ -104,3 +104,15 @@ class RealOfferTests(SynchronousTestCase):
         self.assertEqual(client.post(load("chromium_recvonly")).status, 422)
         body = fragment_of(posted.offer).format()
         self.assertEqual(client.patch(posted.place, body, etag).status, 204)
+
+    def test_another_stack_takes_the_place_of_one_with_other_sections(self) -> None:
+        """All of them, one after the other, to one daemon: the sections are the new client's."""
+        street = Street()
+        self.addCleanup(street.end)
+        for name in DATA:
+            reply = street.browser.client.post(load(name))
+            self.assertEqual(reply.status, 201, name)
+            answer = SessionDescription.parse(reply.text)
+            offer = SessionDescription.parse(load(name))
+            self.assertEqual([m.mid for m in answer.media], [m.mid for m in offer.media], name)
+            street.advance(0.1)
