@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.python.failure import Failure
 
@@ -20,6 +21,7 @@ from refreeze.signaling.http.resources import FRAGMENT, JSON, SDP, Doorway
 from refreeze.signaling.http.wire import BoundedSite
 from refreeze.testing import SeededRandom, VirtualReactor
 
+_DONE = Failure(ConnectionDone())  # type: ignore[no-untyped-call]  # Twisted's
 PLACE = "/virtual/http.sock"
 SESSION = "screen"
 PWD = "p" * 22
@@ -87,7 +89,7 @@ class Connection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.data += data
 
-    def connectionLost(self, reason: Failure = Failure(Exception())) -> None:  # noqa: B008
+    def connectionLost(self, reason: Failure = _DONE) -> None:
         self.lost = True
 
     def send(self, data: bytes) -> None:
