@@ -383,6 +383,7 @@ class RTCPeerConnection(EventTarget):
         if self._sctp is not None:
             self._sctp.state = "closed"
         self.iceConnectionState = self.connectionState = "closed"
+        self.environment.closed()
 
     # What shows
 

@@ -42,6 +42,8 @@ class PeerEnvironment:
     """The date, with a zone; None: no certificate is looked at for its dates."""
     configure: Callable[[RTCConfiguration], None] | None = None
     """Takes the servers and the policy for the next gathering; None: they are not ours to set."""
+    closed: Callable[[], object] = lambda: None
+    """Told once by close(), at its end: what the connection had for itself can go."""
     as_service: bool = False
     """Where a daemon is better off otherwise than a browser: candidates that are known at once
     are in the description that setLocalDescription leaves, candidates of a description that is

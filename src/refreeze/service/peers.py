@@ -10,11 +10,12 @@ from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 
 from refreeze.config import DaemonSettings
 from refreeze.ice import AgentSettings
 from refreeze.net.gatherer import SessionGatherer
-from refreeze.net.gathering import GatherSettings
+from refreeze.net.gathering import Gathering, GatherReceiver, GatherSettings
 from refreeze.net.interfaces import AddressSettings
 from refreeze.net.udp import UdpPortFactory
 from refreeze.peer import (
@@ -60,8 +61,7 @@ class PeerHost:
         wanted = RTCConfiguration.of(configuration)
         wanted.check_dates(self._now())
         certificate = next(iter(wanted.certificates), None) or self._certificate()
-        made = _Made(self._process, self.hosts, wanted)
-        self._made.append(made)
+        made = _Made(self._process, self.hosts, wanted, self._made)
         context = DtlsContext(certificate)
         environment = PeerEnvironment(
             mux=made.ground.mux,
@@ -71,10 +71,12 @@ class PeerHost:
             queue_task=self._process.queue_task,
             settings=made.settings.ice,
             certificate=certificate,
-            gatherer=made.gatherer,
+            gatherer=made,
+            resolve_mdns=made.ground.resolve_mdns,
             dtls=lambda: context,
             wall=self._now,
             configure=made.configure,
+            closed=made.close,
         )
         made.connection = RTCPeerConnection(environment, configuration=wanted)
         return made.connection
@@ -85,8 +87,7 @@ class PeerHost:
 
     def close(self) -> Deferred[None]:
         """Every connection and socket; fires when servers were told, or after two seconds."""
-        made, self._made = self._made, []
-        closing = gatherResults([each.close() for each in made], consumeErrors=True)
+        closing = gatherResults([each.close() for each in list(self._made)], consumeErrors=True)
         return closing.addCallback(self._closed)
 
     def _closed(self, _: object) -> None:
@@ -110,10 +111,14 @@ class _Made:
     process: Process
     hosts: Sequence[str] | None
     configuration: RTCConfiguration
+    living: list[_Made]
+    """Of the host: I am among them until my sockets are closed."""
     connection: RTCPeerConnection | None = field(default=None, init=False)
     settings: DaemonSettings = field(init=False)
     ground: Ground = field(init=False)
     gatherer: SessionGatherer = field(init=False)
+    _closing: bool = field(default=False, init=False)
+    _gone: Deferred[None] = field(factory=Deferred, init=False)
 
     def __attrs_post_init__(self) -> None:
         given = () if self.hosts is None else tuple(self.hosts)
@@ -125,6 +130,7 @@ class _Made:
         self.settings = self._following(self.configuration)
         self.ground = Ground(process=self.process, settings=lambda: self.settings)
         self.gatherer = self.ground.gatherer("peer", "peer")
+        self.living.append(self)
 
     def _following(self, configuration: RTCConfiguration) -> DaemonSettings:
         servers = [s for each in configuration.iceServers for s in each.for_gathering()]
@@ -134,14 +140,39 @@ class _Made:
             gathering=GatherSettings(policy=configuration.iceTransportPolicy.value),
         )
 
+    def gather(self, ufrag: str, receiver: GatherReceiver) -> Gathering:
+        """Of the addresses that the machine has by now: what a restart is often there for."""
+        ground, connection = self.ground, self.connection
+        for base in ground.pool.set_hosts(ground.hosts()) + ground.pool.refresh_all():
+            ground.base_gone(base)
+            if connection is not None:
+                connection.iceTransport.base_gone(base)
+        ground.looked()
+        return self.gatherer.gather(ufrag, receiver)
+
     def configure(self, configuration: RTCConfiguration) -> None:
         """In force from the next gathering (rule 14)."""
         self.settings = self._following(configuration)
         self.ground.reconfigure([self.gatherer])
 
     def close(self) -> Deferred[None]:
-        """Connection, relays, sockets."""
-        if self.connection is not None:
-            self.connection.close()
-        self.gatherer.close()
-        return self.ground.stop().addCallback(lambda _: self.ground.close())
+        """Connection, relays, and in a turn of their own the sockets: one may be being read."""
+        if not self._closing:
+            self._closing = True
+            if self.connection is not None:
+                self.connection.close()
+            self.gatherer.close()
+            stopped = self.ground.stop()
+            stopped.addBoth(lambda _: deferLater(self.process.reactor, 0.0, self._release))
+            stopped.chainDeferred(self._gone)
+        waiting: Deferred[None] = Deferred()
+        self._gone.addBoth(_pass_on, waiting)
+        return waiting
+
+    def _release(self) -> None:
+        self.ground.close()
+        self.living.remove(self)
+
+
+def _pass_on(result: None, waiting: Deferred[None]) -> None:
+    waiting.callback(result)
