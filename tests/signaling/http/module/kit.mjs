@@ -68,6 +68,7 @@ export class Connection {
     this.replaced = null;
     this.currentLocalDescription = this.currentRemoteDescription = this.pending = null;
     this.candidates = [];
+    this.gathersAtOnce = null;
     this.sctp = null;
   }
 
@@ -115,6 +116,7 @@ export class Connection {
       const local = given || (await this.createOffer());
       this.pending = {local};
       this.signalingState = 'have-local-offer';
+      if (this.gathersAtOnce) local.sdp += `${this.gather(this.gathersAtOnce)}\r\n`;
       return undefined;
     }
     if (this.signalingState !== 'have-remote-offer') throw new Error('InvalidStateError');
@@ -174,6 +176,7 @@ export class Connection {
   gather(port, ufrag = ufragOf(this.localDescription.sdp)) {
     const candidate = `candidate:1 1 udp 99 192.0.2.7 ${port} typ host`;
     this.onicecandidate({candidate: {candidate, usernameFragment: ufrag}});
+    return `a=${candidate}`;
   }
 
   fail() {
@@ -221,7 +224,7 @@ export class Daemon {
   }
 
   async fetch(url, {method = 'GET', headers = {}, body, signal, keepalive}) {
-    const request = {method, url, headers, body, keepalive};
+    const request = {method, url, headers, body, keepalive, signal};
     this.asked.push(request);
     const aborted = new Promise((_, fail) => {
       signal?.addEventListener('abort', () => fail(signal.reason));

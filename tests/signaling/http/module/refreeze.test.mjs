@@ -75,7 +75,9 @@ test('closing while the offer is under way ends connect(), and the resource', as
   await refusal;
   answer();
   await settle();
-  assert.deepEqual([daemon.of('GET'), link.state, link.restarts], [[], 'closed', []]);
+  assert.deepEqual(daemon.asked.map(({method}) => method), ['POST', 'DELETE']);
+  assert.equal(daemon.asked[1].url, RESOURCE);
+  assert.equal(link.state, 'closed');
 });
 
 test('candidates trickle with the entity tag, and only once each', async () => {
@@ -88,6 +90,19 @@ test('candidates trickle with the entity tag, and only once each', async () => {
   assert.deepEqual(patches.map(({headers}) => headers['If-Match']), patches.map(() => '"1-1"'));
   const sent = patches.flatMap(({body}) => body.match(/192\.0\.2\.7 \d+/g));
   assert.deepEqual(sent, ['192.0.2.7 5000', '192.0.2.7 5001']);
+});
+
+test('candidates that a description has are not trickled, too', async () => {
+  const {daemon, link, pc} = await connected();
+  pc.gathersAtOnce = 4000;
+  link.restart();
+  await settle();
+  const [patch, ...more] = daemon.of('PATCH');
+  assert.match(patch.body, / 4000 /);
+  assert.deepEqual(more, []);
+  pc.onicecandidate({candidate: null});
+  await settle();
+  assert.match(daemon.of('PATCH')[1].body, /a=end-of-candidates/);
 });
 
 test('candidates that did not get through are sent again', async () => {
@@ -192,6 +207,17 @@ test('a daemon that refuses for ever is not stormed, and the list has an end', a
   assert.equal(link.restarts.length, 100);
 });
 
+test('whatever fails there is one more try at a time', async () => {
+  const {daemon, link, pc} = await connected({'PATCH resource': Array(2000).fill(unreachable)});
+  pc.gather(5000);
+  link.restart();
+  for (let rounds = 0; rounds < 60; rounds += 1) {
+    pc.gather(5001 + rounds);
+    await advance(10);
+  }
+  assert.ok(daemon.of('PATCH').length <= 310, `${daemon.of('PATCH').length} in 600 s`);
+});
+
 test('glare: the offer of the daemon stands, and ours is not wanted any more', async () => {
   const {daemon, link, pc} = await connected({'PATCH resource': [refused(409, 'mine')]});
   link.restart();
@@ -261,6 +287,19 @@ test('an offer that cannot be used leaves everything as it was', async () => {
   assert.equal(outcomes(link)[1][2], 'answered');
 });
 
+test('an offer that cannot be answered is rolled back', async () => {
+  const {daemon, link, pc} = await connected();
+  pc.setLocalDescription = async () => {
+    delete pc.setLocalDescription;
+    throw new Error('not now');
+  };
+  daemon.offer('o1', 'theirs');
+  await settle();
+  assert.deepEqual(outcomes(link), [['daemon', 'new', 'not now']]);
+  assert.equal(pc.signalingState, 'stable');
+  assert.equal(ufragOf(pc.remoteDescription.sdp), 'daemon1');
+});
+
 test('the daemon may ask for a restart', async () => {
   const {daemon, link} = await connected();
   daemon.say('restart-please', {reason: 'liveness'});
@@ -304,6 +343,39 @@ test('a session that ended is followed by a new one, as soon as there is one', a
   assert.deepEqual(outcomes(link)[1], ['us', 'asked', 'answered']);
 });
 
+test('closing ends the attempts at a new session', async () => {
+  const {daemon, link} = await connected();
+  daemon.instead['POST resource'] = Array(100).fill(unreachable);
+  daemon.say('gone', {reason: 'session-closed'});
+  await advance(4);
+  const before = daemon.of('POST').length;
+  assert.ok(before > 2);
+  link.close();
+  await advance(60);
+  assert.equal(daemon.of('POST').length, before);
+  assert.deepEqual(outcomes(link), [['new', 'session-closed', 'closed']]);
+});
+
+test('closing in the middle of an attempt is no error', async () => {
+  const {daemon, link, told} = await connected();
+  daemon.instead['POST resource'] = [silence];
+  daemon.say('gone', {reason: 'session-closed'});
+  await settle();
+  link.close();
+  await advance(60);
+  assert.deepEqual(told.map(([kind]) => kind), ['gone', 'state', 'restart', 'state', 'restart']);
+  assert.deepEqual(outcomes(link), [['new', 'session-closed', 'closed']]);
+});
+
+test('who connects on hearing that the session is gone is not hindered', async () => {
+  const {daemon, link} = await connected();
+  link.addEventListener('gone', () => link.connect());
+  daemon.say('gone', {reason: 'session-closed'});
+  await advance(60);
+  assert.equal(daemon.of('POST').length, 1);
+  assert.deepEqual(outcomes(link), []);
+});
+
 test('a session that another page took is left to it', async () => {
   const {daemon, link, told} = await connected();
   daemon.say('gone', {reason: 'replaced'});
@@ -321,8 +393,10 @@ test('what is under way when a session ends touches the next one no more', async
   const {daemon, link} = await connected({'PATCH resource': [() => held]});
   link.restart();
   await settle();
+  const [patch] = daemon.of('PATCH');
   daemon.say('gone', {reason: 'bye'});
   await advance(1);
+  assert.ok(patch.signal.aborted);
   answer(new Response(fragment('stale'), {headers: {ETag: '"stale"'}}));
   await settle();
   link.pc.gather(7000);

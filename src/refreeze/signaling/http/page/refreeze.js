@@ -58,13 +58,12 @@ class Life {
     return Promise.race([this.offerFirst(), this.ended]);
   }
 
-  /** Nothing more happens; a resource that there is hears of it. */
+  /** Nothing more happens; a resource that there is, or that an offer still makes, hears of it. */
   end() {
     if (this.over) return;
     this.over = true;
     clearTimeout(this.timer);
     if (this.created) this.resource.leave();
-    else this.resource.abort();
     this.pc.close();
     this.abandon();
   }
@@ -73,6 +72,7 @@ class Life {
   lost(reason) {
     if (this.over) return;
     this.created = false;
+    this.resource.abort();
     this.end();
     this.link.lost(reason);
   }
@@ -157,9 +157,8 @@ class Life {
 
   /** What is new of the generation in force; a restart's waits for its entity tag (rule 73). */
   async trickle() {
-    const {pc} = this;
-    if (!this.waiting.length || !this.etag || pc.signalingState !== 'stable') return;
-    const {sdp} = pc.localDescription;
+    if (!this.waiting.length || !this.etag) return;
+    const {sdp} = this.pc.localDescription;
     const {ufrag} = credentialsOf(sdp);
     const due = this.waiting.filter((each) => each.ufrag === ufrag);
     this.waiting = [];
@@ -375,25 +374,26 @@ export class Refreeze extends EventTarget {
 
   /** Somebody else has the session, and it would be rude to take it back; or: another one. */
   async lost(reason) {
+    let {life} = this;
+    const left = () => this.closed || life !== this.life;
     this.tell('gone', {reason});
+    if (left()) return; // Whoever heard of it closed, or connected.
     if (reason === 'replaced') return this.close();
     this.tell('state');
     const entry = this.began('new', reason);
-    for (let tries = 0; ; tries += 1) {
-      const before = this.life;
-      if (this.closed || !before.over) return;
-      const life = this.renew();
+    for (let tries = 0; !left(); tries += 1) {
+      life = this.renew();
       try {
         await life.begin();
         return this.ended(entry, 'connected');
       } catch (error) {
-        if (life !== this.life || this.closed) return this.ended(entry, 'closed');
         life.end();
+        if (left()) break;
         this.fail(error);
         await pause(error.retryAfter || delay(tries));
-        if (life !== this.life) return this.ended(entry, 'closed');
       }
     }
+    this.ended(entry, 'closed');
   }
 
   stateChanged() {
