@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.ice import Candidate, CandidateType
 from refreeze.peer import RTCIceCandidate
 from refreeze.sdp import format_candidate
+from tests.corpus import NAMES, load
 from tests.peer.pair import Two
+
+_WORDS = st.one_of(
+    st.text(max_size=8),
+    st.integers().map(str),
+    st.sampled_from(("typ", "host", "srflx", "relay", "raddr", "rport", "tcp", "x.local", "::1")),
+)
 
 HOST = "candidate:1905690388 1 udp 2113937151 192.0.2.1 58041 typ host generation 0 ufrag thC8"
 SRFLX = "candidate:2 2 UDP 1677729535 203.0.113.7 4000 typ srflx raddr 192.0.2.1 rport 58041"
@@ -126,6 +135,48 @@ class AttributeTests(SynchronousTestCase):
             candidate = RTCIceCandidate(candidate=line, sdpMid="0")
             self.assertEqual(candidate.candidate, line)
             self.assertEqual(set(read(line).values()), {None}, line)
+
+    def test_every_candidate_that_real_peers_write_has_them_rule_76(self) -> None:
+        seen = set()
+        for name in NAMES:
+            for line in load(name).splitlines():
+                if line.startswith("a=candidate:"):
+                    found = read(line.removeprefix("a="))
+                    words = line.split()
+                    self.assertEqual(
+                        [found["address"], str(found["port"]), str(found["priority"])],
+                        [words[4], words[5], words[3]],
+                        (name, line),
+                    )
+                    self.assertEqual(found["tcpType"] is None, found["protocol"] == "udp")
+                    seen.add((found["component"], found["protocol"]))
+        self.assertEqual(len(seen), 4)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.data())
+    def test_whatever_is_given_is_a_candidate_or_a_type_error(self, data: st.DataObject) -> None:
+        """By hypothesis: real lines, with some words of them replaced."""
+        words = data.draw(st.sampled_from((HOST, SRFLX, TCP))).split(" ")
+        for _ in range(data.draw(st.integers(0, 3))):
+            words[data.draw(st.integers(0, len(words) - 1))] = data.draw(_WORDS)
+        value = st.none() | st.integers() | st.text(max_size=4)
+        members = {"sdpMid": data.draw(value), "sdpMLineIndex": data.draw(value)}
+        try:
+            candidate = RTCIceCandidate({"candidate": " ".join(words), **members})
+        except TypeError:
+            return
+        found = {name: getattr(candidate, name) for name in HOST_SAYS}
+        if found["type"] is None:
+            self.assertEqual(set(found.values()), {None})
+        else:
+            self.assertIn(found["component"], ("rtp", "rtcp"))
+            self.assertIn(found["protocol"], ("udp", "tcp"))
+            related = found["type"] != "host"
+            self.assertEqual(
+                [each is not None for each in (found["relatedAddress"], found["relatedPort"])],
+                [related, related],
+            )
+        self.assertEqual(RTCIceCandidate(candidate.toJSON()), candidate)
 
 
 class OfOursTests(SynchronousTestCase):

@@ -129,6 +129,7 @@ class ReportTests(StatsCase):
         self.assertEqual(old & new, set())
         self.assertEqual(len(new), len(old))
         collector = self.alice.connection._stats
+        assert collector is not None
         self.assertEqual(len(collector._ids._known), len(new) + 2)  # and two certificates
 
     def test_a_selector_is_a_track_of_somebody_else(self) -> None:

@@ -73,7 +73,8 @@ class RTCPeerConnection(EventTarget):
     _transceivers: dict[object, RTCRtpTransceiver] = field(factory=dict, init=False)
     _transports: Transports = field(init=False)
     _operations: OperationsChain = field(init=False)
-    _stats: StatsCollector = field(init=False)
+    _stats: StatsCollector | None = field(default=None, init=False)
+    """Once somebody has asked for them."""
 
     onnegotiationneeded = EventHandler("negotiationneeded")
     onsignalingstatechange = EventHandler("signalingstatechange")
@@ -92,7 +93,6 @@ class RTCPeerConnection(EventTarget):
             fire=self._fire,
             show=self._show_states,
         )
-        self._stats = StatsCollector(transports.ice, transports.dtls)
         negotiator = self.negotiator = transports.negotiator = Negotiator(
             random=env.random,
             queue_task=env.queue_task,
@@ -314,6 +314,7 @@ class RTCPeerConnection(EventTarget):
             return fail(InvalidAccessError("a track that is none of this connection's"))
         settled: Deferred[RTCStatsReport] = Deferred()
         env = self.environment
+        self._stats = self._stats or StatsCollector(self.iceTransport, self.dtlsTransport)
         wall = env.scheduler.now() if env.wall is None else env.wall().timestamp()
         report = self._stats.report(wall * 1000)
         env.queue_task(lambda: settled.callback(report))
