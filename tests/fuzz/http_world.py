@@ -65,7 +65,7 @@ class HttpWorld:
     """I am the session, and I play a browser whose offer has been answered."""
 
     clock: Clock = field(factory=Clock, init=False)
-    ours: Side = field(factory=lambda: Side(1), init=False)
+    ours: Side = field(factory=lambda: Side(1, accepts_media=False), init=False)
     browser: Side = field(init=False)
     epoch: int = field(default=0, init=False)
     """Of the client's life that the session knows."""
@@ -90,7 +90,7 @@ class HttpWorld:
     def envelope_received(self, envelope: Envelope) -> None:
         """As a session does: what cannot be applied changes nothing."""
         if envelope.kind is EnvelopeKind.OFFER and envelope.epoch != self.epoch:
-            self.ours, self.epoch = Side(1), envelope.epoch
+            self.ours, self.epoch = Side(1, accepts_media=False), envelope.epoch
         jsep = self.ours.jsep
         try:
             match envelope.kind:
