@@ -132,6 +132,17 @@ class Machine(RuleBasedStateMachine):
         end = self.ends[who]
         end.at_once(end.model.restart_ice, end.real.restartIce)
 
+    @rule(who=WHO)
+    def set_configuration(self, who: int) -> None:
+        """Another policy than before."""
+        end = self.ends[who]
+        before = end.real.getConfiguration().iceTransportPolicy
+        policy = {"all": "relay", "relay": "all"}[before]
+        end.at_once(
+            end.model.set_configuration,
+            lambda: end.real.setConfiguration({"iceTransportPolicy": policy}),
+        )
+
     @rule(who=WHO, kind=st.sampled_from(("audio", "video")), direction=DIRECTIONS)
     def add_transceiver(self, who: int, kind: str, direction: str) -> None:
         end = self.ends[who]
@@ -176,7 +187,7 @@ class Machine(RuleBasedStateMachine):
 
 
 class ModelTests(SynchronousTestCase):
-    """Rules 1 to 12, 18, 19, 23, 26 to 28, 55, 56 and 65, with calls under way."""
+    """Rules 1 to 12, 14, 15, 17 to 19, 23, 26 to 28, 55, 56 and 65, with calls under way."""
 
     def test_no_order_of_calls_and_tasks_is_answered_otherwise_than_by_the_model(self) -> None:
         run_steps(self, Machine, STEPS // 2)
