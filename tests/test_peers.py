@@ -7,11 +7,17 @@ from functools import partial
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.jsep import JsepError
-from refreeze.peer import Event, RTCIceCandidate, RTCPeerConnection
+from refreeze.peer import (
+    Event,
+    RTCIceCandidate,
+    RTCPeerConnection,
+    RTCPeerConnectionIceErrorEvent,
+)
 from refreeze.service import PeerHost
 from refreeze.testing import FakeHost, VirtualWorld
 
 GOOD = ("connected", "completed")
+TURN_HOST = "203.0.113.10"
 
 
 class HostTests(SynchronousTestCase):
@@ -116,3 +122,51 @@ class HostTests(SynchronousTestCase):
         self.assertEqual(
             [each.address for each in alice.iceTransport.getLocalCandidates()], ["198.51.100.1"]
         )
+
+
+class ServerTests(SynchronousTestCase):
+    """A connection whose servers come from its configuration."""
+
+    def setUp(self) -> None:
+        self.world = VirtualWorld(seed=1)
+        self.addCleanup(self.world.stop)
+        self.turn = self.world.turn_server(self.world.network.host("turn", [TURN_HOST]))
+        machine = self.world.network.host("alice", ["192.0.2.1"])
+        self.host = PeerHost(self.world.reactor, process=self.world.process(machine))
+        self.addCleanup(self.world.reactor.advance, 3.0)
+        self.addCleanup(self.host.close)
+        self.errors: list[RTCPeerConnectionIceErrorEvent] = []
+
+    def offered(self, connection: RTCPeerConnection) -> set[tuple[str | None, str | None]]:
+        """Types and servers of the candidates of its next offer."""
+        done = connection.setLocalDescription()
+        self.world.reactor.advance(3.0)
+        self.successResultOf(done)
+        return {(each.type, each.url) for each in connection.iceTransport.getLocalCandidates()}
+
+    def server(self, credential: str) -> dict[str, object]:
+        """As a configuration has it."""
+        server = {"urls": f"turn:{TURN_HOST}", "username": "user", "credential": credential}
+        return {"iceServers": [server], "iceTransportPolicy": "relay"}
+
+    def test_credentials_that_are_mended_are_used_by_the_next_offer_rules_14_57(self) -> None:
+        connection = self.host.RTCPeerConnection(self.server("wrong"))
+        connection.createDataChannel("x")
+        connection.onicecandidateerror = self.errors.append
+        self.assertEqual(self.offered(connection), set())
+        (error,) = self.errors
+        self.assertEqual((error.errorCode, error.url), (401, f"turn:{TURN_HOST}"))
+        connection.setConfiguration(self.server("secret"))
+        self.assertEqual(self.offered(connection), {("relay", f"turn:{TURN_HOST}")})
+        self.assertEqual(len(self.errors), 1)
+        self.assertEqual(len(self.turn.allocations), 1)
+
+    def test_a_closed_connection_leaves_no_allocation_T29(self) -> None:
+        connection = self.host.RTCPeerConnection(self.server("secret"))
+        connection.createDataChannel("x")
+        self.offered(connection)
+        self.assertEqual(len(self.turn.allocations), 1)
+        connection.close()
+        self.world.reactor.advance(2.5)
+        self.assertEqual(len(self.turn.allocations), 0)
+        self.assertEqual(self.host._made, [])

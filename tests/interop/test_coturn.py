@@ -299,6 +299,6 @@ class CoturnTests(TestCase):
             client.lease.release()
             await until(lambda: server.said().count("delete: realm") == 2, 3.0)
             self.assertNotIn("437", server.said())
-            self.assertNotIn("441", server.said())
+            self.assertNotIn("error 441", server.said())  # a port may have the digits
 
         return Deferred.fromCoroutine(story())

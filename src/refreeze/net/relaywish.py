@@ -160,7 +160,15 @@ class Wish:
     def refresh(self) -> None:
         """A restart, or another configuration: look at the credentials, and try if it waits."""
         if not self.over and self._attempt is None and (self._life is None or self._outdated()):
+            if self._failed_with_others():
+                self.settled, self.problem = False, None
             self._try_if_allowed()
+
+    def _failed_with_others(self) -> bool:
+        """Whether what is known of failing says nothing of the credentials to have now."""
+        if self._life is not None or self.tools.scheduler.now() < self._blocked_until:
+            return False
+        return self._tried is not None and self._source_differs(self._tried, self._tried_wall)
 
     def verify(self) -> None:
         """Somebody suspects the allocation: it is lost within about 4 s if nobody answers."""
