@@ -114,6 +114,31 @@ class RotationTests(RelayCase):
         self.assertEqual(len(self.server.allocations), 1)
         self.assertEqual(relay.attempts, 2)
 
+    def test_what_failed_with_others_is_not_known_of_new_ones(self) -> None:
+        """A gathering waits for them, and is not told of the old failure."""
+        self.use(URL, password="wrong")
+        relay, lease, watcher = self.relay()
+        self.until(lambda: relay.settled, 5.0)
+        lease.refresh()
+        self.assertTrue(relay.settled)
+        self.advance(2.0)
+        self.use(URL)
+        lease.refresh()
+        self.assertEqual((relay.settled, relay.problem, relay.state), (False, None, "trying"))
+        self.until(lambda: bool(relay.ports), 1.0)
+        self.assertEqual(len(watcher.settled), 2)
+
+    def test_those_that_are_as_wrong_are_told_of_again(self) -> None:
+        self.use(URL, password="wrong")
+        relay, lease, watcher = self.relay()
+        self.until(lambda: relay.settled, 5.0)
+        self.use(URL, password="wrong too")
+        lease.refresh()
+        self.assertFalse(relay.settled)
+        self.until(lambda: relay.settled, 2.0)
+        assert relay.problem is not None
+        self.assertEqual((relay.problem.code, len(watcher.settled)), (401, 2))
+
     def test_credentials_that_change_during_an_attempt_are_not_overlooked(self) -> None:
         for late in (False, True):
             lease, _watcher = self.site.lease(session=f"late {late}")
