@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 from twisted.internet.defer import Deferred
@@ -48,7 +49,7 @@ def whole_response(problem: Problem) -> bytes:
     """For a connection that is closed with it."""
     body = problem.body()
     head = [
-        f"HTTP/1.1 {problem.status} .",
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
         f"Content-Type: {MEDIA_TYPE}",
         f"Content-Length: {len(body)}",
         "Connection: close",
