@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from refreeze.sdp import SessionDescription
 from refreeze.sdp.fragment import Fragment
 from refreeze.signaling import EnvelopeKind
+from refreeze.signaling.http import resources
 from refreeze.signaling.http.resources import FRAGMENT, JSON, SDP
 from tests.signaling.http.kit import CANDIDATE, PWD, SESSION, Kit, fragment, sdp
 
@@ -392,6 +393,23 @@ class MethodTests(ResourceTests):
             self.assertEqual(reply.problem["status"], 400, name)
 
 
+class FailureTests(ResourceTests):
+    """Mistakes of ours."""
+
+    def test_a_mistake_is_500_and_one_line_in_the_log_and_tells_nothing(self) -> None:
+        place, _ = self.kit.begin()
+
+        def fail(*_: object) -> bool:
+            raise RuntimeError("a-secret-of-ours")
+
+        self.kit.doorway.draining = fail  # at once
+        self.patch(resources, "fragment_of", fail)  # later
+        for reply in (self.client.post(sdp()), self.client.patch(place, fragment("client2"))):
+            self.assertEqual(reply.problem["detail"], "the daemon failed")
+            self.assertEqual(reply.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
+
 class AnswerTests(ResourceTests):
     """The answer to an offer of the daemon's."""
 
@@ -442,6 +460,12 @@ class AnswerTests(ResourceTests):
         self.assertEqual(self.client.patch(self.place, body, self.etag).status, 204)
         found = self.kit.script.of(EnvelopeKind.CANDIDATE)[0]
         self.assertEqual(found.generation, self.kit.script.of(OFFER)[0].generation)
+
+    def test_an_answer_to_a_resource_that_goes_is_404(self) -> None:
+        offer = self.kit.script.offer()
+        self.kit.script.judging = lambda answer: self.kit.carrier.leave()
+        reply = self.client.say(self.place, offer.id, sdp("client2", "active"))
+        self.assertEqual(reply.problem["status"], 404)
 
     def test_an_answer_of_which_nothing_is_heard_has_been_taken(self) -> None:
         """The session says nothing of one that began no round."""

@@ -195,14 +195,31 @@ class StreamTests(SynchronousTestCase):
         stream = self.stream()
         assert stream.transport is not None
         long = sdp("d", "actpass", *(f"a=x{n}:{'y' * 900}" for n in range(20)))
-        for _ in range(40):
+        for _ in range(6):
             stream.transport.pauseProducing()
-            self.kit.script.offer(long)
+            for _ in range(12):
+                self.kit.script.offer(long)
             self.kit.advance(0.5)
             stream.transport.resumeProducing()
             self.kit.advance(0.5)
+        self.assertGreater(72 * len(long), 4 * MAX_UNREAD)
         self.assertIsNotNone(self.kit.carrier._stream)
-        self.assertEqual(len(stream.events), 40)
+        self.assertEqual(len(stream.events), 72)
+
+    def test_when_all_ends_a_client_that_does_not_read_is_waited_for_a_second(self) -> None:
+        stream = self.stream()
+        assert stream.transport is not None
+        stream.transport.pauseProducing()
+        long = sdp("d", "actpass", *(f"a=x{n}:{'y' * 900}" for n in range(20)))
+        for _ in range(12):
+            self.kit.script.offer(long)
+        self.kit.advance(0.1)
+        closed: list[object] = []
+        self.kit.site.close().addCallback(closed.append)
+        self.kit.advance(0.9)
+        self.assertEqual((closed, self.kit.site.connections), ([], 1))
+        self.kit.advance(0.2)
+        self.assertEqual((closed, self.kit.site.connections), ([None], 0))
 
     def test_another_resources_stream_is_404(self) -> None:
         reply = self.kit.client.ask("GET", f"/sessions/{SESSION}/0/events")
