@@ -294,6 +294,9 @@ class Connection(Texts):
                 real.pendingRemoteDescription,
             )
         )
+        if model.state != CLOSED:
+            exchanged = model.current_local is not None or model.state in PROVISIONAL
+            assert (real.sctp is not None) == exchanged, "sctp"
         needs = real.negotiator.needs
         assert needs.to_replace == {self.ices[each] for each in model.slot}, "[[...ToReplace]]"
         if model.state == STABLE:

@@ -18,9 +18,12 @@ class HeldDescriptions:
     _pending_remote: Applied | None = field(default=None, init=False)
 
     def remote_section(self, index: int) -> MediaSection | None:
-        """Of the peer's description since the last completed exchange."""
-        media = [] if self._current_remote is None else self._current_remote.parsed.media
-        return media[index] if index < len(media) else None
+        """Of the peer's description since the last answer, which may be a provisional one."""
+        provisional = self._pending_local is not None and self._pending_remote is not None
+        answered = self._pending_remote if provisional else self._current_remote
+        media = [] if answered is None else answered.parsed.media
+        found = media[index] if index < len(media) else None
+        return None if found is None or found.rejected else found
 
     @property
     def current_local(self) -> Description | None:
