@@ -9,10 +9,11 @@ from refreeze.jsep import (
     Description,
     InvalidAccessError,
     JsepError,
+    OperationError,
     StartGeneration,
 )
 from refreeze.jsep.errors import RTCError
-from refreeze.sdp import SessionDescription
+from refreeze.sdp import MAX_SECTIONS, SessionDescription
 from tests.corpus import OFFERS, load
 from tests.fuzz.traced import Traced
 
@@ -214,6 +215,18 @@ class BoundsTests(SynchronousTestCase):
         )
         self.assertIn("no ICE credentials", str(error))
         self.assertLess(traced.executed, 100_000)
+
+    def test_when_the_peer_has_filled_all_sections_there_is_no_offer_with_another(self) -> None:
+        """Those that we rejected stay where they are."""
+        head = SessionDescription.parse(Side(3).offer().sdp).session.lines
+        sections = ["m=message 9 TCP/MSRP *"] * MAX_SECTIONS
+        sdp = "".join(f"{line}\r\n" for line in [*head, *sections])
+        side, _ = answer_to(sdp)
+        side.jsep.want_data()
+        before = side.jsep.local_description
+        self.assertRaises(OperationError, side.jsep.create_offer)
+        self.assertRaises(OperationError, side.jsep.set_local)
+        self.assertEqual((side.state, side.jsep.local_description), ("stable", before))
 
 
 class ErrorTests(SynchronousTestCase):

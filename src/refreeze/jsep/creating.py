@@ -16,13 +16,14 @@ from refreeze.jsep.descriptions import (
     SectionSpec,
 )
 from refreeze.jsep.dtls import DtlsNegotiation
-from refreeze.jsep.errors import InvalidStateError
+from refreeze.jsep.errors import InvalidStateError, OperationError
 from refreeze.jsep.held import HeldDescriptions
 from refreeze.jsep.media import Media, Part, Place
 from refreeze.jsep.needs import Needs
 from refreeze.jsep.states import SignalingState
 from refreeze.jsep.trickle import Gathered
 from refreeze.jsep.writer import ICE_OPTIONS, Writer, ice_lines
+from refreeze.sdp import MAX_SECTIONS
 
 _OFFER, _ANSWER = DescriptionType.OFFER, DescriptionType.ANSWER
 _TRACK_BITS = 128
@@ -95,6 +96,10 @@ class DescriptionMaker(HeldDescriptions):
         """Rules 6, 8 and 18: new credentials when anything asks for a restart, else the same."""
         if self.signaling_state not in {SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER}:
             raise InvalidStateError(f"no offer can be made in the state {self.signaling_state}")
+        places = self.media.places(each.parsed for each in self._applied())
+        if len(places) > MAX_SECTIONS:
+            # The peer has filled them, and those that we rejected stay where they are.
+            raise OperationError(f"an offer has at most {MAX_SECTIONS} sections")
         wished = ice_restart or self._configuration or self._ice_lost or self._dtls.wished
         restart = wished or bool(self.needs.to_replace)
         # A first offer that is only replaced keeps its credentials, and what was gathered.
@@ -104,7 +109,6 @@ class DescriptionMaker(HeldDescriptions):
         identity = self._dtls.to_offer(restart=known is None)
         current = self._current_local.parsed if self._current_local is not None else None
         kept = current is not None and known is not None
-        places = self.media.places(each.parsed for each in self._applied())
         sdp = self._writer.offer(
             places,
             current,
