@@ -37,7 +37,8 @@ def _ignore(_event: str) -> None:
 class Created:
     """[[LastCreatedOffer]] or [[LastCreatedAnswer]], and what was meant by it."""
 
-    sdp: str
+    sdp: str = field(repr=False)
+    """It holds the pwd."""
     identity: DtlsIdentity
     places: Sequence[Place] = ()
 
