@@ -36,7 +36,10 @@ _SITUATIONS: Final[tuple[tuple[Callable[[], Side], DescriptionType], ...]] = (
 
 
 def negotiation(text: str) -> str:
-    """In every situation a description is refused and all stays, or it can be answered."""
+    """In every situation a description is refused and all stays, or it can be answered.
+
+    Only what fills a whole description leaves no room for our next one.
+    """
     return " ".join(_outcome(made(), Description(kind, text)) for made, kind in _SITUATIONS)
 
 
@@ -52,10 +55,10 @@ def _outcome(side: Side, description: Description) -> str:
         return refused.name
     if description.type is not OFFER:
         return side.state
-    side.jsep.set_local()
-    assert side.jsep.local_description is not None
-    SessionDescription.parse(side.jsep.local_description.sdp)
     try:
+        side.jsep.set_local()
+        assert side.jsep.local_description is not None
+        SessionDescription.parse(side.jsep.local_description.sdp)
         side.jsep.set_local(side.jsep.create_offer())
     except OperationError:
         return "full"

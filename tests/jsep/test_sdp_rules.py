@@ -13,7 +13,7 @@ from refreeze.jsep import (
     StartGeneration,
 )
 from refreeze.jsep.errors import RTCError
-from refreeze.sdp import MAX_SECTIONS, SessionDescription
+from refreeze.sdp import MAX_BYTES, MAX_SECTIONS, SessionDescription
 from tests.corpus import OFFERS, load
 from tests.fuzz.traced import Traced
 
@@ -227,6 +227,18 @@ class BoundsTests(SynchronousTestCase):
         self.assertRaises(OperationError, side.jsep.create_offer)
         self.assertRaises(OperationError, side.jsep.set_local)
         self.assertEqual((side.state, side.jsep.local_description), ("stable", before))
+
+    def test_an_answer_that_would_be_too_long_is_not_applied(self) -> None:
+        """What we reject is repeated, with a line or two of ours for each."""
+        head = SessionDescription.parse(Side(3).offer().sdp).session.lines
+        room = MAX_BYTES - sum(len(line) + 2 for line in head)
+        line = "m=message 9 TCP/MSRP "
+        section = line + "*" * (room // MAX_SECTIONS - len(line) - 2)
+        sdp = "".join(f"{line}\r\n" for line in [*head, *[section] * MAX_SECTIONS])
+        side = Side()
+        side.take(Description(OFFER, sdp))
+        self.assertRaises(RTCError, side.jsep.set_local)
+        self.assertEqual((side.state, side.jsep.local_description), ("have-remote-offer", None))
 
 
 class ErrorTests(SynchronousTestCase):

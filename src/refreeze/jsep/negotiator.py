@@ -129,7 +129,7 @@ class Negotiator(DescriptionMaker):
 
     def _read_local(self, kind: DescriptionType, created: Created) -> Applied:
         """Its candidates are taken out of the text: :meth:`Applied.describe` adds them."""
-        parsed = SessionDescription.parse(created.sdp)
+        parsed = _parse(created.sdp)  # what we repeat of the peer's may make it too long
         section = parsed.tagged
         credentials = transport_credentials(parsed, section)
         if section is not None:
