@@ -105,7 +105,7 @@ class Place:
 
     part: Part | None
     mid: str | None
-    section: MediaSection | None = None
+    section: MediaSection | None = field(default=None, repr=False)
 
 
 @define(eq=False, repr=False)
