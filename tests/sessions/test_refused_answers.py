@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from refreeze.jsep import Negotiator, OperationError
 from refreeze.sessions.session import Session
 from refreeze.signaling import Envelope, EnvelopeKind
 from refreeze.watchdog import RoundOutcome
@@ -77,3 +78,26 @@ class RefusedAnswerTests(SynchronousTestCase):
     def test_one_that_is_none_is_bad(self) -> None:
         self.answer("v=0\r\n")
         self.check_over("bad-answer")
+
+
+class NoOfferTests(SynchronousTestCase):
+    """Our own offer cannot be made, for a while."""
+
+    def test_the_round_fails_and_the_path_goes_on(self) -> None:
+        scene = Scene(1)
+        self.addCleanup(scene.end)
+        scene.flow(10.0)
+        alice, route = scene.session("alice"), scene.route("alice")
+        assert alice is not None
+
+        def refuse(_negotiator: Negotiator, ice_restart: bool = False) -> None:
+            raise OperationError("no section is left")
+
+        self.patch(Negotiator, "create_offer", refuse)
+        scene.running["alice"].supervisor.restart(SESSION, reason="", force=False)
+        scene.advance(0.5)
+        ended = alice.book.ended[-1]
+        self.assertEqual((ended.outcome, ended.detail), (RoundOutcome.FAILED, "no-offer"))
+        self.assertIs(scene.route("alice"), route)
+        self.assertEqual(alice.counters["internal-errors"], 0)
+        self.assertEqual(losses(scene), [])

@@ -32,6 +32,8 @@ class OperationsChain:
     _waiting: deque[tuple[Callable[[], Deferred[Any]], Deferred[Any]]] = field(
         factory=deque, init=False
     )
+    _running: bool = field(default=False, init=False)
+    _under_way: bool = field(default=False, init=False)
 
     def chain(self, operation: Callable[[], Deferred[_Result]]) -> Deferred[_Result]:
         """What *operation* comes to; it begins at once if nothing else is under way."""
@@ -62,8 +64,13 @@ class OperationsChain:
         self._waiting.clear()
 
     def _run(self) -> None:
-        operation, settled = self._waiting[0]
-        maybeDeferred(operation).addBoth(self._over, settled)
+        """Until one takes its time, or none is left: many that fail at once are no recursion."""
+        self._running = True
+        while self._waiting and not self._under_way:
+            self._under_way = True
+            operation, settled = self._waiting[0]
+            maybeDeferred(operation).addBoth(self._over, settled)
+        self._running = False
 
     def _over(self, result: Any, settled: Deferred[Any]) -> None:
         if self.closed:
@@ -72,6 +79,7 @@ class OperationsChain:
         if self.closed:
             return
         self._waiting.popleft()
-        if self._waiting:
+        self._under_way = False
+        if not self._running:
             self._run()
         self.ended()

@@ -159,8 +159,7 @@ class Session:
         if tell:
             self._send(self.conversation.make_bye(reason))
         self._closed = True
-        now = self._now()
-        self.policy.close(now)
+        self.policy.close(self._now())
         self.budget.withdraw(self)
         self._end_round(RoundOutcome.ABANDONED, "closed")
         self._handle.remove()
@@ -244,12 +243,16 @@ class Session:
             self.conversation.withdraw_offer()
         self._end_round(RoundOutcome.SUPERSEDED, "newer-round")
         self.securing.before_exchange()
-        offer = await connection.createOffer(iceRestart=True)
         self.gatherer.relay_only = action.relay_only
-        await connection.setLocalDescription(offer)
-        record = self._begin_round(action.cause, ours=True)
-        self.policy.round_started(record.id, cause=action.cause, ours=True, now=self._now())
-        self._send(self.conversation.make_offer(self._local_sdp()))
+        try:
+            await connection.setLocalDescription(await connection.createOffer(iceRestart=True))
+        except JsepError as error:
+            self._refused("own-offer", error)
+        self._begin_round(action.cause, ours=True)
+        if connection.signalingState == "have-local-offer":
+            self._send(self.conversation.make_offer(self._local_sdp()))
+        else:
+            self._end_round(RoundOutcome.FAILED, "no-offer")
         self.settle()
 
     def _local_sdp(self) -> str:
@@ -264,6 +267,7 @@ class Session:
         record = self.book.begin(cause, ours=ours, ufrag=ufrag, now=self._now(), wall=self.wall())
         by = {} if ours else {"by": "peer"}
         self._tell("round.start", round=record.id, cause=cause.value, **by)
+        self.policy.round_started(record.id, cause=cause, ours=ours, now=self._now())
         return record
 
     def _end_round(self, outcome: RoundOutcome, detail: str) -> None:
@@ -442,7 +446,6 @@ class Session:
             return
         self.securing.exchanged()
         record = self._begin_round(Cause.PEER, ours=False)
-        self.policy.round_started(record.id, cause=Cause.PEER, ours=False, now=self._now())
         answer = conversation.make_answer(self._local_sdp(), envelope.id)
         if answer is not None:
             self._send(answer)
