@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from typing import TypeAlias
 
 from attrs import define, evolve, field, frozen
 
 from refreeze.signaling.acceptance import TABLE, Standing, Verdict
+from refreeze.signaling.author import Author
 from refreeze.signaling.envelope import (
     MAX_EPOCH,
     CandidateInit,
@@ -111,19 +111,13 @@ class _Applied:
 
 
 @define(eq=False, repr=False, kw_only=True)
-class Conversation:
+class Conversation(Author):
     """I am one session's memory of what was said by both sides.
 
-    *offerer* is true on the side that the configuration makes the offerer; *epoch* is this
-    life's; *new_id* makes ids that were never used before and that no one can guess.
+    *offerer* is true on the side that the configuration makes the offerer.
     """
 
-    me: str
-    peer: str
-    session: str
-    epoch: int
     offerer: bool
-    new_id: Callable[[], str]
     generation: int = field(default=0, init=False)
     peer_epoch: int | None = field(default=None, init=False)
     peer_generation: int = field(default=0, init=False)
@@ -171,13 +165,13 @@ class Conversation:
 
     def make_restart_please(self, reason: str) -> Envelope:
         """Ask the offerer for a restart. It stays current until an offer comes."""
-        self._please = _Description(self._envelope(_PLEASE, self._next(), reason=reason))
+        self._please = _Description(self.write(_PLEASE, self._next(), reason=reason))
         return self._please.envelope
 
     def make_bye(self, reason: str) -> Envelope:
         """The session ends; what was outstanding is not any more."""
         self._offer = self._please = None
-        return self._envelope(_BYE, self.generation, reason=reason)
+        return self.write(_BYE, self.generation, reason=reason)
 
     def withdraw_offer(self) -> None:
         """Our offer was rolled back or its round given up: an answer to it is late from now on."""
@@ -363,7 +357,7 @@ class Conversation:
 
     def _tell(self, envelope: Envelope) -> list[Outcome]:
         known = self.peer_epoch
-        reply = self._envelope(_STALE, self.generation, offer=envelope.id, reason="epoch")
+        reply = self.write(_STALE, self.generation, offer=envelope.id, reason="epoch")
         return [self._reply(evolve(reply, known=known))]
 
     def _raise(self, envelope: Envelope) -> list[Outcome]:
@@ -393,7 +387,7 @@ class Conversation:
         return Apply(envelope)
 
     def _ack(self, envelope: Envelope) -> Reply:
-        return self._reply(self._envelope(_ACK, self.generation, offer=envelope.id))
+        return self._reply(self.write(_ACK, self.generation, offer=envelope.id))
 
     def _reply(self, envelope: Envelope) -> Reply:
         self.counters["replied"] += 1
@@ -408,7 +402,7 @@ class Conversation:
         return self.generation
 
     def _describe(self, kind: EnvelopeKind, *, sdp: str, offer: str | None = None) -> _Description:
-        description = _Description(self._envelope(kind, self._next(), sdp=sdp, offer=offer))
+        description = _Description(self.write(kind, self._next(), sdp=sdp, offer=offer))
         self._latest = description
         for ufrag in _UFRAG.findall(sdp)[:MAX_UFRAGS]:
             self._ufrags.pop(ufrag, None)
@@ -420,34 +414,10 @@ class Conversation:
     def _trickle(self, kind: EnvelopeKind, candidate: CandidateInit) -> Envelope:
         owner = self._ufrags.get(candidate.username_fragment or "", self._latest)
         generation = owner.envelope.generation if owner else self.generation
-        envelope = self._envelope(kind, generation, candidate=candidate)
+        envelope = self.write(kind, generation, candidate=candidate)
         if owner is not None and len(owner.trickled) < MAX_TRICKLED:
             owner.trickled.append(envelope)
         return envelope
 
     def _current(self, envelope: Envelope) -> Envelope:
         return evolve(envelope, epoch=self.epoch)
-
-    def _envelope(
-        self,
-        kind: EnvelopeKind,
-        generation: int,
-        *,
-        sdp: str | None = None,
-        offer: str | None = None,
-        candidate: CandidateInit | None = None,
-        reason: str | None = None,
-    ) -> Envelope:
-        return Envelope(
-            id=self.new_id(),
-            from_=self.me,
-            to=self.peer,
-            session=self.session,
-            epoch=self.epoch,
-            generation=generation,
-            kind=kind,
-            offer=offer,
-            sdp=sdp,
-            candidate=candidate,
-            reason=reason,
-        )

@@ -197,7 +197,7 @@ def format_envelope(envelope: Envelope, **more: str) -> bytes:
         "kind": envelope.kind.value,
         "offer": envelope.offer,
         "sdp": envelope.sdp,
-        "candidate": _candidate_members(envelope.candidate),
+        "candidate": None if envelope.candidate is None else envelope.candidate.w3c(),
         "reason": envelope.reason,
         "known": envelope.known,
         **more,
@@ -298,14 +298,3 @@ def _optional_text(members: Mapping[str, Any], name: str) -> str | None:
     if not value.isprintable():
         raise EnvelopeError(f"{name}: not printable")
     return value
-
-
-def _candidate_members(candidate: CandidateInit | None) -> JsonObject | None:
-    if candidate is None:
-        return None
-    return {
-        "candidate": candidate.candidate,
-        "sdpMid": candidate.sdp_mid,
-        "sdpMLineIndex": candidate.sdp_mline_index,
-        "usernameFragment": candidate.username_fragment,
-    }

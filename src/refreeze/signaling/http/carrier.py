@@ -130,7 +130,7 @@ class HttpCarrier:
         life = Life(
             id=self._new_id(),
             me=self.attachment.peer,
-            daemon=self.daemon,
+            peer=self.daemon,
             session=self.attachment.session,
             epoch=epoch,
             new_id=self._new_id,

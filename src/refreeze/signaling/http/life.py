@@ -7,7 +7,7 @@ becomes what a client expects. No HTTP in here, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -15,6 +15,7 @@ from attrs import define, field
 from refreeze.ice.credentials import Credentials
 from refreeze.sdp import MediaSection, SessionDescription, attribute_name
 from refreeze.sdp.fragment import Fragment, fragment_of
+from refreeze.signaling.author import Author
 from refreeze.signaling.envelope import CandidateInit, Envelope, EnvelopeKind
 
 MAX_TRICKLED: Final = 128
@@ -24,16 +25,10 @@ _ICE: Final = frozenset({"ice-ufrag", "ice-pwd", "candidate", "end-of-candidates
 
 
 @define(eq=False, repr=False, kw_only=True)
-class Life:
-    """From a POST to its DELETE, or to the next POST."""
+class Life(Author):
+    """From a POST to its DELETE, or to the next POST. The client is the author, we the peer."""
 
     id: str
-    me: str
-    """The client's name, the session's peer."""
-    daemon: str
-    session: str
-    epoch: int
-    new_id: Callable[[], str]
     restarts: int = field(default=0, init=False)
     """ICE sessions so far; the entity tag counts them (RFC 9725 section 4.3)."""
     established: bool = field(default=False, init=False)
@@ -77,7 +72,7 @@ class Life:
         sdp = restarted(self._theirs, fragment, self._mid)
         self._proposed = SessionDescription.parse(sdp)
         self._generation += 1
-        return self._envelope(EnvelopeKind.OFFER, self._generation, sdp=sdp)
+        return self.write(EnvelopeKind.OFFER, self._generation, sdp=sdp)
 
     def answer(self, offer_id: str, sdp: str) -> Envelope:
         """The answer to the daemon's offer; SdpError when it is no description."""
@@ -102,10 +97,10 @@ class Life:
             mid = self._meant(section.mid)
             for line in section.candidates:
                 init = CandidateInit(line, sdp_mid=mid, username_fragment=ufrag)
-                yield self._envelope(EnvelopeKind.CANDIDATE, self._described, candidate=init)
+                yield self.write(EnvelopeKind.CANDIDATE, self._described, candidate=init)
             if section.ended:
                 end = CandidateInit("", sdp_mid=mid, username_fragment=ufrag)
-                yield self._envelope(EnvelopeKind.END_OF_CANDIDATES, self._described, candidate=end)
+                yield self.write(EnvelopeKind.END_OF_CANDIDATES, self._described, candidate=end)
 
     def passed_over(self) -> Iterator[Envelope]:
         """Candidates of its latest offer that stand in the section of its bundle that we reject."""
@@ -118,11 +113,11 @@ class Life:
 
     def bye(self, reason: str) -> Envelope:
         """The client is gone."""
-        return self._envelope(EnvelopeKind.BYE, self._generation, reason=reason)
+        return self.write(EnvelopeKind.BYE, self._generation, reason=reason)
 
     def ack(self, envelope: Envelope) -> Envelope:
         """The stream took it."""
-        return self._envelope(EnvelopeKind.ACK, self._generation, offer=envelope.id)
+        return self.write(EnvelopeKind.ACK, self._generation, offer=envelope.id)
 
     def is_restart(self, fragment: Fragment) -> bool:
         """Whether it names other credentials than those in force (rule 71)."""
@@ -199,31 +194,7 @@ class Life:
     def _describe(self, kind: EnvelopeKind, sdp: str, offer: str | None = None) -> Envelope:
         self._generation += 1
         self._described = self._generation
-        return self._envelope(kind, self._generation, sdp=sdp, offer=offer)
-
-    def _envelope(
-        self,
-        kind: EnvelopeKind,
-        generation: int,
-        *,
-        sdp: str | None = None,
-        offer: str | None = None,
-        candidate: CandidateInit | None = None,
-        reason: str | None = None,
-    ) -> Envelope:
-        return Envelope(
-            id=self.new_id(),
-            from_=self.me,
-            to=self.daemon,
-            session=self.session,
-            epoch=self.epoch,
-            generation=generation,
-            kind=kind,
-            sdp=sdp,
-            offer=offer,
-            candidate=candidate,
-            reason=reason,
-        )
+        return self.write(kind, self._generation, sdp=sdp, offer=offer)
 
 
 def restarted(theirs: SessionDescription, fragment: Fragment, mid: str | None = None) -> str:
