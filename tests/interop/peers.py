@@ -127,11 +127,16 @@ def aioice_peer(case: TestCase) -> Deferred[Peer]:
     return _spawn(case, [sys.executable, str(HERE / "aioice_peer.py")], HERE)
 
 
-def wrtc_peer(case: TestCase) -> Deferred[Peer]:
-    """libwebrtc in a child of node."""
+def need_wrtc() -> str:
+    """Where node is; skips or fails without it or its libwebrtc."""
     node = shutil.which("node")
     if node is None:
         missing("node")
     if not (WRTC / "node_modules" / "@roamhq" / "wrtc").exists():
         missing("@roamhq/wrtc (npm install in tests/interop/wrtc)")
-    return _spawn(case, [str(node), "peer.js"], WRTC)
+    return str(node)
+
+
+def wrtc_peer(case: TestCase) -> Deferred[Peer]:
+    """libwebrtc in a child of node."""
+    return _spawn(case, [need_wrtc(), "peer.js"], WRTC)

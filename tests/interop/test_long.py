@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.interop.ours import GOOD, Ours, reactor
-from tests.interop.peers import aioice_peer, wrtc_peer
+from tests.interop.peers import aioice_peer, need_wrtc, wrtc_peer
 from tests.interop.test_aioice import LOOPBACK, Duo
 from tests.interop.test_wrtc import Call
 
@@ -33,6 +33,7 @@ class LongTests(TestCase):
     timeout = 150
 
     def setUp(self) -> None:
+        need_wrtc()  # before the stories begin, whose errors come together
         self.stands: dict[str, Callable[[], list[str]]] = {}
 
     def test_consent_holds_for_a_minute_and_a_failed_libwebrtc_is_restarted(self) -> Deferred[None]:
