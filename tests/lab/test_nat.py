@@ -152,7 +152,7 @@ class NatTests(LabCase):
         client, (server, *_) = self.probe.client(), self.probe.servers
         before = self.probe.mapped(client, server)
         self.lab.remove("router")
-        self.assertIsNone(self.probe.mapped(client, server))
+        until(lambda: self.probe.mapped(client, server) is None, "the end of the old router")
         self.probe.segment.router("router2", NatKind.PORT_RESTRICTED, number=2, lan=1)
         after = until(lambda: self.probe.mapped(client, server), "the new router")
         self.assertEqual(after, (public4(2), after[1]))

@@ -24,6 +24,25 @@ const JSON_TYPE = 'application/json';
 const BACK_OFF = [0.2, 0.5, 1, 2, 5];
 const BUSY = new Set([409, 429, 503]);
 const MAX_RESTARTS = 100;
+const LOOKS = [0, 0.1, 1, 3];
+
+/** Both ends of the pair that carries the data, or null. */
+function selectedPair(stats) {
+  let pair = null;
+  for (const each of stats.values()) {
+    if (each.type === 'transport' && each.selectedCandidatePairId) {
+      pair = stats.get(each.selectedCandidatePairId);
+    } else if (each.type === 'candidate-pair' && each.selected && !pair) {
+      pair = each; // Firefox has no transport record
+    }
+  }
+  if (!pair) return null;
+  const end = (id) => {
+    const {address, port, candidateType: type} = stats.get(id) || {};
+    return {address: address || '(hidden)', port, type};
+  };
+  return {id: pair.id, local: end(pair.localCandidateId), remote: end(pair.remoteCandidateId)};
+}
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 const delay = (tries) => BACK_OFF[Math.min(tries, BACK_OFF.length - 1)];
@@ -401,25 +420,17 @@ export class Refreeze extends EventTarget {
     this.showPair();
   }
 
+  /** Browsers answer from a cache for a while: what they say at once may be the pair of before. */
   async showPair() {
-    const {life, pc} = this;
-    const stats = await pc.getStats();
-    let pair = null;
-    for (const each of stats.values()) {
-      if (each.type === 'transport' && each.selectedCandidatePairId) {
-        pair = stats.get(each.selectedCandidatePairId);
-      } else if (each.type === 'candidate-pair' && each.selected && !pair) {
-        pair = each; // Firefox has no transport record
-      }
+    const {life} = this;
+    for (const seconds of LOOKS) {
+      if (seconds) await pause(seconds);
+      if (!life || life.over) return;
+      const pair = selectedPair(await life.pc.getStats());
+      if (!pair || life.over || (this.pair && this.pair.id === pair.id)) continue;
+      this.pair = pair;
+      this.tell('pair', pair);
     }
-    if (!pair || life.over || (this.pair && this.pair.id === pair.id)) return;
-    const end = (id) => {
-      const {address, port, candidateType: type} = stats.get(id) || {};
-      return {address: address || '(hidden)', port, type};
-    };
-    const [local, remote] = [pair.localCandidateId, pair.remoteCandidateId].map(end);
-    this.pair = {id: pair.id, local, remote};
-    this.tell('pair', this.pair);
   }
 
   began(by, why) {
