@@ -462,13 +462,22 @@ class Peer(Flagged):
         if index is not None:
             if not 0 <= index < len(lines):
                 raise Refused("OperationError")
-            owner = self._at(index)
-            if lines[index].rejected or (owner is not None and owner.stopped):
+            if self._is_rejected(index, latest):
                 return
         applied = [each for each in (self.pending_remote, self.current_remote) if each]
         if ice is not None and all(each.text.ice != ice for each in applied):
             raise Refused("OperationError")
         self._add(latest.text.ice if ice is None else ice, port, applied)
+
+    def _is_rejected(self, index: int, remote: Held) -> bool:
+        """By the peer, or by us: who stopped its transceiver answers so."""
+        owner = self._at(index)
+        ours = self.current_local if remote is self.current_remote else None
+        return (
+            remote.text.lines[index].rejected
+            or (owner is not None and owner.stopped)
+            or (ours is not None and ours.text.lines[index].rejected)
+        )
 
     def _add(self, ice: int, port: int | None, applied: Sequence[Held]) -> None:
         generation = self.remotes[ice]

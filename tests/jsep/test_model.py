@@ -2,7 +2,7 @@
 
 Hypothesis draws the calls of two sides, what arrives of what they sent, and in which order; after
 every call everything that can be seen is compared. REFREEZE_MODEL_STEPS says how many calls there
-are to be at least, REFREEZE_MODEL_SEED replays.
+are to be at least; REFREEZE_MODEL_SEED with the same REFREEZE_MODEL_STEPS replays.
 """
 
 from __future__ import annotations
@@ -260,7 +260,8 @@ def run_steps(test: SynchronousTestCase, machine: Any, steps: int) -> None:
             )
         except Exception as error:
             notes = "\n".join(getattr(error, "__notes__", ()))
-            test.fail(f"{error!r}\n{notes}\nREFREEZE_MODEL_SEED={SEED + round_}")
+            again = f"REFREEZE_MODEL_STEPS={STEPS} REFREEZE_MODEL_SEED={SEED + round_}"
+            test.fail(f"{error!r}\n{notes}\n{again}")
         round_ += 1
 
 

@@ -136,6 +136,19 @@ class TakenTests(CandidateCase):
             self.two.now(self.b.addIceCandidate({"candidate": text, "sdpMid": "1"}))
         self.assertEqual(self.texts(), before)
 
+    def test_of_a_section_that_our_answer_rejected_it_does_nothing_rule_55(self) -> None:
+        """(d), also when the transceiver was stopped after the offer had come."""
+        self.a.addTransceiver("audio")
+        self.two.now(self.b.setRemoteDescription(self.offered()))
+        self.b.getTransceivers()[0].stop()
+        self.complete()
+        before = self.texts()
+        for more in ({}, {"usernameFragment": "never"}):
+            self.two.now(self.b.addIceCandidate(init(1, "1", **more)))
+        self.assertEqual(self.texts(), before)
+        self.two.now(self.b.addIceCandidate(init(1, "0")))
+        self.assertIn("192.0.2.77 1 typ host", self.texts()[1])
+
     def test_without_a_fragment_it_is_of_the_latest_generation_rule_55(self) -> None:
         """(g)"""
         self.complete()

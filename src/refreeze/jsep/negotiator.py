@@ -345,8 +345,9 @@ class Negotiator(DescriptionMaker):
             self._dtls.completed(local)
             if before is not None and before.ufrag is not None and before.ufrag != remote.ufrag:
                 self._remote.early.pass_by(before.ufrag)
-        pairs = zip(local.parsed.media, remote.parsed.media, strict=True)
+        pairs = list(zip(local.parsed.media, remote.parsed.media, strict=True))
         self.media.completed({i for i, (a, b) in enumerate(pairs) if a.rejected or b.rejected})
+        remote.taken = [b for a, b in pairs if not a.rejected and any(b is t for t in remote.taken)]
         self.needs.answered(local.credentials)
         self._created.clear()
         self._reset()
