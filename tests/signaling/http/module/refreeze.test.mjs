@@ -415,6 +415,26 @@ test('DTLS that is over cannot be restarted: a new session begins', async () => 
   assert.equal(daemon.of('POST').length, 1);
 });
 
+test('a pair that the browser shows late, or after that of before, is told once', async () => {
+  const {link} = await connected();
+  const told = [];
+  link.addEventListener('pair', ({detail}) => told.push(detail.id));
+  const stats = (id) => new Map(id ? [[id, {id, type: 'candidate-pair', selected: true}]] : []);
+  let shown = null;
+  link.pc.getStats = async () => stats(shown);
+  link.stateChanged();
+  await settle();
+  assert.deepEqual(told, []);
+  shown = 'first';
+  await advance(5);
+  assert.deepEqual(told, ['first']);
+  link.stateChanged();
+  await settle();
+  shown = 'second';
+  await advance(5);
+  assert.deepEqual(told, ['first', 'second']);
+});
+
 test('closing tells the daemon, and stays closed', async () => {
   const {daemon, link, told} = await connected();
   link.close();
