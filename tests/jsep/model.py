@@ -1,10 +1,10 @@
 """A small model of what webrtc-pc (4.4.1, 4.4.2, 4.7.3) and RFC 9429 say of offer and answer.
 
 It is written from their steps, not from :mod:`refreeze.jsep`, and knows no text: credentials are
-numbers, a section is its kind, mid and direction. Three things are decided here where the standards
+numbers, a section is its kind, mid and direction. Two things are decided here where the standards
 leave room: a restart that the configuration asked for is still due when its offer was rolled back
-or replaced (rule 15), a candidate that came before, or after the end of its generation, is not
-taken (rules 49 and 51), and a transceiver that is stopped before it had a section is gone at once.
+or replaced (rule 15), and a candidate that came before, or after the end of its generation, is not
+taken (rules 49 and 51).
 """
 
 from __future__ import annotations
@@ -131,14 +131,11 @@ class Peer(Flagged):
             self.update_flag()
 
     def stop(self, each: Transceiver) -> None:
-        """stop(). One that no description has had is gone at once: there is nothing to reject."""
+        """stop()"""
         self._open()
         if each.stopping:
             return
         each.stopping = True
-        if each.index is None:
-            each.stop()
-            self.transceivers.remove(each)
         self.update_flag()
 
     def close(self) -> None:
@@ -316,10 +313,11 @@ class Peer(Flagged):
                 owner = None
             if line.kind == DATA:
                 self.data = self.data if line.rejected else index
-            elif owner is None and not line.rejected:
-                made = Transceiver(line.kind, "recvonly", by_peer=True, mid=line.mid, index=index)
-                self.transceivers.append(made)
-            elif owner is not None and line.rejected:
+                continue
+            if owner is None:
+                owner = Transceiver(line.kind, "recvonly", by_peer=True, mid=line.mid, index=index)
+                self.transceivers.append(owner)
+            if line.rejected:
                 owner.stop()
 
     def _check_offer(self, text: Text) -> None:

@@ -6,7 +6,7 @@ the binding ends with a rollback, or when the section was rejected (RFC 9429 sec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -205,7 +205,7 @@ class Media:
             if place.part is not None:
                 place.part.mid, place.part.index = place.mid, index
 
-    def accept(self, section: MediaSection, index: int, spec: SectionSpec) -> Part:
+    def _accept(self, section: MediaSection, index: int, spec: SectionSpec) -> Part:
         """A section of a remote offer that no part has yet becomes one's."""
         if section.kind in MEDIA_KINDS:
             part = Part(spec, Direction.RECVONLY, self.new_track(), by_peer=True)
@@ -231,7 +231,7 @@ class Media:
                 said = direction_of(section)
                 part.current = said if local else said.reversed
 
-    def replaced(self, offered: Sequence[MediaSection]) -> None:
+    def _replaced(self, offered: Sequence[MediaSection]) -> None:
         """A remote offer may have taken the place of one that stopped a part, or even made it."""
         for part in list(self.parts):
             index = part.index
@@ -243,12 +243,21 @@ class Media:
                 else:
                     part.mid = part.index = None
 
-    def stop_rejected(self, offered: Sequence[MediaSection]) -> None:
-        """A remote offer that rejects a section stops its transceiver at once."""
-        for index, section in enumerate(offered):
-            part = self.at(index)
-            if part is not None and part.is_media and section.rejected:
-                part.stop()
+    def offered(self, sections: Sequence[MediaSection], specs: Mapping[int, SectionSpec]) -> None:
+        """A remote offer was applied; *specs* are those of the new sections that we take.
+
+        One that it rejects has a transceiver, too, and that is stopped (webrtc-pc 4.4.1.5).
+        """
+        self._replaced(sections)
+        for index, section in enumerate(sections):
+            spec, part = specs.get(index), self.at(index)
+            if spec is not None:
+                self._accept(section, index, spec)
+            elif section.rejected and section.kind in MEDIA_KINDS:
+                if part is None and self.accepts_media:
+                    part = self._accept(section, index, offered_media(section.kind))
+                if part is not None and part.is_media:
+                    part.stop()
 
     def completed(self, rejected: Collection[int]) -> None:
         """An exchange is over; *rejected* are the places that either side rejected."""
@@ -262,12 +271,8 @@ class Media:
                 self.parts.remove(part)
             elif not self.data_wanted:
                 self.parts.remove(part)
-        self.forget_stopped()
-        self._remember()
-
-    def forget_stopped(self) -> None:
-        """Those that were stopped and have no section, or not any more, are nobody's."""
         self.parts = [p for p in self.parts if not (p.stopped and p.index is None)]
+        self._remember()
 
     def _remember(self) -> None:
         self._stable = {part: (part.mid, part.index, part.current) for part in self.parts}

@@ -242,11 +242,8 @@ class Negotiator(DescriptionMaker):
         elif before is not None and before.credentials != applied.credentials:
             effects += self._forget(before)
         self._pending_remote = applied
-        self.media.replaced(applied.parsed.media)
-        self.media.stop_rejected(applied.parsed.media)
-        for each in sorted(taken, key=lambda each: each.index):
-            if each.part is None or each.part.index != each.index:
-                self.media.accept(each.offered, each.index, each.spec)
+        new = [each for each in taken if each.part is None or each.part.index != each.index]
+        self.media.offered(applied.parsed.media, {each.index: each.spec for each in new})
         if applied.credentials is not None and self._restarts(applied):
             if before is not None and before.credentials == applied.credentials:
                 # The same generation offered again: what was trickled for it still waits.
@@ -452,14 +449,11 @@ class Negotiator(DescriptionMaker):
             self.needs.update()
 
     def stop_transceiver(self, part: Part) -> None:
-        """RTCRtpTransceiver.stop(): the next exchange rejects its section."""
+        """RTCRtpTransceiver.stop(): the next exchange rejects its section, if it has one."""
         self._check_open()
         if part.stopping:
             return
         part.stopping, part.direction = True, Direction.STOPPED
-        if part.index is None:
-            part.stop()
-            self.media.forget_stopped()
         self.needs.update()
 
     def restart_ice(self) -> list[Effect]:

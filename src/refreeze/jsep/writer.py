@@ -15,7 +15,7 @@ from typing import Final
 from attrs import define
 
 from refreeze.ice.credentials import Credentials
-from refreeze.jsep.media import Direction, Part, Place
+from refreeze.jsep.media import MEDIA_KINDS, Direction, Part, Place
 from refreeze.sdp import OWNED, MediaSection, SessionDescription, attribute_name
 
 ICE_OPTIONS: Final = ("trickle", "ice2")
@@ -186,6 +186,7 @@ def _dead(media: str, mid: str | None, attributes: Iterable[str]) -> list[str]:
         f"m={kind} 0 {rest}",
         _NOWHERE,
         *([f"a=mid:{mid}"] if mid is not None else []),
+        *([f"a={Direction.INACTIVE}"] if kind in MEDIA_KINDS else []),
         *(f"a={each}" for each in attributes if each.startswith("rtpmap:")),
     ]
 
