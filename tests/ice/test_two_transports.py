@@ -237,6 +237,35 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual([e.ending for e in duel.a.of(GenerationEnded)], [Ending.SUPERSEDED])
         self.assertIs(duel.a.transport.pending, new)
 
+    def test_one_that_was_agreed_goes_on_until_its_successor_is_rules_25_26(self) -> None:
+        """Never connected, it checks on beside an offer that is out, and is back when that goes."""
+        for taken_back in (True, False):
+            with self.subTest(taken_back=taken_back):
+                duel = Duel()
+                duel.cut_all = True
+                duel.restart(duel.a)
+                duel.run(1.0)
+                first = duel.a.transport.pending
+                staged = duel.stage(duel.a, IceRole.CONTROLLING)
+                self.assertIs(duel.a.transport.before, first)
+                duel.run(0.5)
+                if taken_back:
+                    duel.a.transport.rollback(staged.ufrag, duel.now)
+                    self.assertIs(duel.a.transport.pending, first)
+                duel.cut_all = False
+                duel.run(5.0)
+                self.assertIs(duel.a.transport.active, first)
+                self.assertEqual(duel.a.transport.state, IceState.COMPLETED)
+
+    def test_it_ends_when_its_successor_starts_T12(self) -> None:
+        duel = Duel()
+        duel.cut_all = True
+        duel.restart(duel.a)
+        first = duel.a.transport.pending
+        duel.restart(duel.a)
+        self.assertIs(duel.a.transport.before, None)
+        self.assertEqual([e.generation for e in duel.a.of(GenerationEnded)], [first])
+
     def test_late_candidates_of_the_old_generation_go_nowhere(self) -> None:
         """T1: and those of the next are held (T2)."""
         duel = self.connected()

@@ -20,8 +20,10 @@ Slots: TypeAlias = tuple[
 
 
 @lru_cache(maxsize=4096)
-def read(sdp: str) -> tuple[tuple[Line, ...], Credentials | None, tuple[str, ...]]:
-    """What of a real text the model knows: sections, credentials, candidates' ports."""
+def read(
+    sdp: str,
+) -> tuple[tuple[Line, ...], Credentials | None, tuple[tuple[str, ...], ...]]:
+    """What of a real text the model knows: sections, credentials, candidates' ports by section."""
     parsed = SessionDescription.parse(sdp)
     lines = tuple(
         Line(
@@ -30,13 +32,15 @@ def read(sdp: str) -> tuple[tuple[Line, ...], Credentials | None, tuple[str, ...
         for each in parsed.media
     )
     found = next((each.credentials for each in parsed.media if each.credentials), None)
-    said = list[str]()
+    said = list[list[str]]()
     for text in sdp.splitlines():
-        if text.startswith("a=candidate:"):
-            said.append(text.split()[5])
+        if text.startswith("m="):
+            said.append([])
+        elif text.startswith("a=candidate:"):
+            said[-1].append(text.split()[5])
         elif text == "a=end-of-candidates":
-            said.append("end")
-    return lines, found, tuple(said)
+            said[-1].append("end")
+    return lines, found, tuple(tuple(each) for each in said)
 
 
 class Texts:
@@ -262,7 +266,8 @@ def same(real: Description | None, model: Held | None, ices: dict[int, Credentia
     assert real.type == model.type, (real.type, model.type)
     assert credentials == ices[model.text.ice], "credentials"
     same_lines(model.text.lines, lines)
-    assert list(said) == model.candidates, (said, model.candidates)
+    expected = [tuple(model.candidates.get(place, ())) for place in range(len(lines))]
+    assert list(said) == expected, (said, expected)
 
 
 def same_lines(model: Sequence[Line], real: Sequence[Line]) -> None:

@@ -15,13 +15,13 @@ from itertools import count
 from attrs import define, evolve, field
 
 from .model_parts import (
+    CAN_ANSWER,
+    CAN_OFFER,
     CLOSED,
     DATA,
     LOCAL,
     LOCAL_OFFER,
-    LOCAL_PRANSWER,
     REMOTE,
-    REMOTE_OFFER,
     REMOTE_PRANSWER,
     STABLE,
     Flagged,
@@ -147,7 +147,7 @@ class Peer(Flagged):
     def create_offer(self, restart: bool) -> Text:
         """createOffer(); mids of new sections are still to be read off the real text."""
         self._open()
-        if self.state not in {STABLE, LOCAL_OFFER}:
+        if self.state not in CAN_OFFER:
             raise Refused("InvalidStateError")
         basis = self.current_local or self.pending_local
         fresh = restart or bool(self.slot) or self.bit or basis is None
@@ -184,7 +184,7 @@ class Peer(Flagged):
         """createAnswer()"""
         self._open()
         offer = self.pending_remote
-        if offer is None or self.state not in {REMOTE_OFFER, LOCAL_PRANSWER}:
+        if offer is None or self.state not in CAN_ANSWER:
             raise Refused("InvalidStateError")
         if self.pending_local is not None:
             ice = self.pending_local.text.ice
@@ -195,10 +195,11 @@ class Peer(Flagged):
         owners = [self._at(index) for index in range(len(offer.text.lines))]
         lines = list[Line]()
         for index, (line, owner) in enumerate(zip(offer.text.lines, owners, strict=True)):
-            taken = index == self.data or (owner is not None and not owner.stopping)
+            taken = index == self.data or (owner is not None and not owner.stopped)
             said = line.direction
             if owner is not None:
-                said = intersected(owner.direction, mirrored(line.direction))
+                wished = "inactive" if owner.stopping else owner.direction
+                said = intersected(wished, mirrored(line.direction))
             lines.append(Line(line.kind, line.mid, said, line.rejected or not taken))
         return Text("answer", ice, tuple(lines), tuple(owners))
 
@@ -300,7 +301,7 @@ class Peer(Flagged):
     def _remote_offer(self, text: Text) -> None:
         self._check_offer(text)
         self._continue(text)
-        self.pending_remote = Held("offer", text)
+        held = self.pending_remote = Held("offer", text)
         for each in [*self.transceivers]:
             line = self._section(self.pending_remote, each)
             gone = line is None or (line.kind, line.mid) != (each.kind, each.mid)
@@ -313,12 +314,14 @@ class Peer(Flagged):
                 owner = None
             if line.kind == DATA:
                 self.data = self.data if line.rejected else index
+                held.taken |= set() if line.rejected else {index}
                 continue
             if owner is None:
                 owner = Transceiver(line.kind, "recvonly", by_peer=True, mid=line.mid, index=index)
                 self.transceivers.append(owner)
             if line.rejected:
                 owner.stop()
+            held.taken |= set() if owner.stopped else {index}
 
     def _check_offer(self, text: Text) -> None:
         """Sections in force stay where they are (RFC 3264 section 8, RFC 9429 5.2.2)."""
@@ -361,7 +364,8 @@ class Peer(Flagged):
         if not self._in_force(offer.text):
             self.running[offer.text.ice] = text.ice
         self._agreed([mirrored(line.direction) for line in text.lines], text, offer.text)
-        self.pending_remote = Held(kind, text)
+        taken = {index for index, line in enumerate(text.lines) if not line.rejected}
+        self.pending_remote = Held(kind, text, taken)
         if kind == "answer":
             self._complete()
 
@@ -400,9 +404,11 @@ class Peer(Flagged):
             zip(local.text.lines, remote.text.lines, strict=True)
         ):
             each = self._at(index)
-            if each is not None and (ours.rejected or theirs.rejected):
-                each.stop()
-                self.transceivers.remove(each)
+            if ours.rejected or theirs.rejected:
+                remote.taken.discard(index)
+                if each is not None:
+                    each.stop()
+                    self.transceivers.remove(each)
         self.transceivers = [
             each for each in self.transceivers if not each.stopped or each.index is not None
         ]
@@ -444,10 +450,10 @@ class Peer(Flagged):
 
     # addIceCandidate (4.4.2)
 
-    def add_candidate(
+    def find_candidate(
         self, port: int | None, mid: str | None, index: int | None, ice: int | None
-    ) -> None:
-        """*port* None: no more. *ice*: whose generation it says it is, -1 for an unknown one."""
+    ) -> tuple[Generation, list[list[str]]] | None:
+        """Whose it is and where it shows; None: of a rejected section. *ice* -1: unknown."""
         if port is not None and mid is None and index is None:
             raise Refused("TypeError")
         self._open()
@@ -460,32 +466,36 @@ class Peer(Flagged):
         if index is not None:
             if not 0 <= index < len(lines):
                 raise Refused("OperationError")
-            if self._is_rejected(index, latest):
-                return
+            owner = self._at(index)
+            if index not in latest.taken or (owner is not None and owner.stopped):
+                return None
+        ice = latest.text.ice if ice is None else ice
         applied = [each for each in (self.pending_remote, self.current_remote) if each]
-        if ice is not None and all(each.text.ice != ice for each in applied):
+        found = [
+            each.candidates.setdefault(place, [])
+            for each in applied
+            for place in each.taken
+            if each.text.ice == ice and index in {place, None}
+        ]
+        if not found:
             raise Refused("OperationError")
-        self._add(latest.text.ice if ice is None else ice, port, applied)
+        return self.remotes[ice], found
 
-    def _is_rejected(self, index: int, remote: Held) -> bool:
-        """By the peer, or by us: who stopped its transceiver answers so."""
-        owner = self._at(index)
-        ours = self.current_local if remote is self.current_remote else None
-        return (
-            remote.text.lines[index].rejected
-            or (owner is not None and owner.stopped)
-            or (ours is not None and ours.text.lines[index].rejected)
-        )
-
-    def _add(self, ice: int, port: int | None, applied: Sequence[Held]) -> None:
-        generation = self.remotes[ice]
-        if generation.ended or port in generation.ports:
+    def add_candidate(
+        self, port: int | None, mid: str | None, index: int | None, ice: int | None
+    ) -> None:
+        """*port* None: no more."""
+        place = self.find_candidate(port, mid, index, ice)
+        if place is None:
             return
+        generation, found = place
         if port is None:
             generation.ended = True
+        elif generation.ended or port in generation.ports:
+            return
         else:
             generation.ports.append(port)
         said = "end" if port is None else str(port)
-        for each in applied:
-            if each.text.ice == ice:
-                each.candidates.append(said)
+        for each in found:
+            if said not in each:
+                each.append(said)

@@ -31,6 +31,8 @@ REMOTE: Final = {
     (LOCAL_OFFER, "rollback"): STABLE,
     (REMOTE_OFFER, "rollback"): STABLE,
 }
+CAN_OFFER: Final = {STABLE, LOCAL_OFFER}
+CAN_ANSWER: Final = {REMOTE_OFFER, LOCAL_PRANSWER}
 DATA: Final = "application"
 
 
@@ -121,7 +123,10 @@ class Held:
 
     type: str
     text: Text
-    candidates: list[str] = field(factory=list)
+    taken: set[int] = field(factory=set)
+    """Remote: places of sections that neither side rejected."""
+    candidates: dict[int, list[str]] = field(factory=dict)
+    """By the places of sections."""
 
 
 @define(eq=False)

@@ -25,14 +25,25 @@ from refreeze.peer import PeerEnvironment, RTCCertificate, RTCPeerConnection
 from refreeze.testing import SeededRandom, VirtualReactor
 from tests.jsep.both import Texts
 from tests.jsep.model import Peer
-from tests.jsep.model_parts import CLOSED, LOCAL_OFFER, PROVISIONAL, STABLE, Refused, Text
+from tests.jsep.model_parts import (
+    CAN_ANSWER,
+    CAN_OFFER,
+    CLOSED,
+    LOCAL_OFFER,
+    PROVISIONAL,
+    REMOTE_OFFER,
+    STABLE,
+    Refused,
+    Text,
+)
 
 NEEDED, CHANGED = "negotiationneeded", "signalingstatechange"
 CERTIFICATE = RTCCertificate.generate(datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def _pass() -> None:
+def _pass() -> bool:
     """Nothing is refused."""
+    return True
 
 
 @define(eq=False)
@@ -41,7 +52,7 @@ class Chained(Peer):
 
     log: list[tuple[str, ...]] = field(factory=list, kw_only=True)
     queue: deque[Callable[[], None]] = field(factory=deque)
-    waiting: deque[tuple[int, list[Callable[[], None]]]] = field(factory=deque)
+    waiting: deque[tuple[int, Callable[[], bool], list[Callable[[], None]]]] = field(factory=deque)
     """Operations by number, each with what its tasks do; the last one settles it."""
 
     def close(self) -> None:
@@ -62,30 +73,36 @@ class Chained(Peer):
             self.log.append((NEEDED,))
 
     def begin(
-        self, number: int, steps: Sequence[Callable[[], None]], guard: Callable[[], None] = _pass
+        self, number: int, steps: Sequence[Callable[[], None]], guard: Callable[[], bool] = _pass
     ) -> None:
-        """Chain an operation; what *guard* refuses, it refuses before any task."""
+        """Chain an operation; what *guard* refuses, it refuses before any task.
+
+        When it returns False there is nothing to be done in one.
+        """
         if self.state == CLOSED:
             self.log.append(("settled", str(number), "InvalidStateError"))
             return
-        self.waiting.append((number, [guard, *steps]))
+        self.waiting.append((number, guard, [*steps]))
         self.operation_began()
         if len(self.waiting) == 1:
             self._start()
 
     def _start(self) -> None:
-        number, steps = self.waiting[0]
+        number, guard, _ = self.waiting[0]
         try:
-            steps.pop(0)()
+            wanted = guard()
         except Refused as refusal:
             self._settle(number, refusal.name)
-        else:
+            return
+        if wanted:
             self.queue.append(self._step)
+        else:
+            self._settle(number, "")
 
     def _step(self) -> None:
         if self.state == CLOSED:
             return
-        number, steps = self.waiting[0]
+        number, _, steps = self.waiting[0]
         before, error = self.state, ""
         try:
             steps.pop(0)()
@@ -156,7 +173,7 @@ class Connection(Texts):
         self,
         real: Callable[[], Deferred[Any]],
         step: Callable[[int], object],
-        guard: Callable[[], None] = _pass,
+        guard: Callable[[], bool] = _pass,
     ) -> None:
         """Call, and chain what the model does in its task."""
         self.steps += 1
@@ -176,15 +193,23 @@ class Connection(Texts):
 
     def create(self, kind: str, *, restart: bool = False) -> None:
         """createOffer or createAnswer."""
+
+        def guard() -> bool:
+            if self.model.state not in (CAN_OFFER if kind == "offer" else CAN_ANSWER):
+                raise Refused("InvalidStateError")
+            return True
+
         if kind == "offer":
             self.begin(
                 lambda: self.real.createOffer(iceRestart=restart),
                 lambda number: self._name(number, self.model.create_offer(restart)),
+                guard,
             )
         else:
             self.begin(
                 self.real.createAnswer,
                 lambda number: self._name(number, self.model.create_answer()),
+                guard,
             )
 
     def _name(self, number: int, text: Text) -> Text:
@@ -218,16 +243,19 @@ class Connection(Texts):
         """A rollback by either call."""
         call = self.real.setLocalDescription if local else self.real.setRemoteDescription
         change = self.model.set_local if local else self.model.set_remote
+        wanted = LOCAL_OFFER if local else REMOTE_OFFER
 
-        def guard() -> None:
-            if self.model.state in PROVISIONAL:
+        def guard() -> bool:
+            if self.model.state in {STABLE, *PROVISIONAL}:
                 raise Refused("InvalidStateError")
+            return True
 
-        self.begin(
-            lambda: call({"type": "rollback", "sdp": "whatever"}),
-            lambda _: change("rollback", None),
-            guard,
-        )
+        def step(number: int) -> None:
+            if self.model.state != wanted:
+                raise Refused("InvalidStateError")
+            change("rollback", None)
+
+        self.begin(lambda: call({"type": "rollback", "sdp": "whatever"}), step, guard)
 
     def take(self, kind: str, text: Text, sdp: str) -> None:
         """setRemoteDescription; in glare its first task is a rollback."""
@@ -236,7 +264,7 @@ class Connection(Texts):
         def step(number: int) -> None:
             if kind == "offer" and model.state == LOCAL_OFFER:
                 model.set_local("rollback", None)
-                model.waiting[0][1].append(lambda: model.set_remote(kind, text))
+                model.waiting[0][2].append(lambda: model.set_remote(kind, text))
             else:
                 model.set_remote(kind, text)
 

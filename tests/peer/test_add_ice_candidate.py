@@ -137,11 +137,15 @@ class TakenTests(CandidateCase):
         self.assertEqual(self.texts(), before)
 
     def test_of_a_section_that_our_answer_rejected_it_does_nothing_rule_55(self) -> None:
-        """(d), also when the transceiver was stopped after the offer had come."""
+        """(d), also where the offer had it alive: its transceiver was stopped by one between."""
         self.a.addTransceiver("audio")
         self.two.now(self.b.setRemoteDescription(self.offered()))
-        self.b.getTransceivers()[0].stop()
         self.complete()
+        alive = self.offered()
+        self.a.getTransceivers()[0].stop()
+        self.two.now(self.b.setRemoteDescription(self.offered()))
+        self.two.now(self.b.setRemoteDescription(alive))
+        self.two.now(self.b.setLocalDescription())
         before = self.texts()
         for more in ({}, {"usernameFragment": "never"}):
             self.two.now(self.b.addIceCandidate(init(1, "1", **more)))
@@ -195,7 +199,7 @@ class TakenTests(CandidateCase):
         self.two.now(self.b.setRemoteDescription(self.offered()))
         self.two.now(self.b.addIceCandidate(init(1)))
         self.assertEqual([text.count("192.0.2.77") for text in self.texts()], [1, 1])
-        self.two.now(self.b.setLocalDescription(ROLLBACK))
+        self.two.now(self.b.setRemoteDescription(ROLLBACK))
         self.assertEqual([text.count("192.0.2.77") for text in self.texts()], [0, 1])
 
     def test_closed_meanwhile_it_never_settles_rule_55(self) -> None:

@@ -123,6 +123,7 @@ class Machine(RuleBasedStateMachine):
         end.begin(
             lambda: end.real.addIceCandidate(init),
             lambda _: end.model.add_candidate(port, mid, index, ice),
+            lambda: end.model.find_candidate(port, mid, index, ice) is not None,
         )
 
     # Wishes

@@ -28,8 +28,21 @@ class ChainTests(SynchronousTestCase):
         one.addCallback(self.log.append)
         self.assertEqual(self.log, ["began", "began"])
         first.callback("one")
-        self.assertEqual(self.log, ["began", "began", "one", "two", "ended", "ended"])
+        self.assertEqual(self.log, ["began", "began", "ended", "one", "two", "ended"])
         self.successResultOf(two)
+
+    def test_whoever_is_told_finds_an_empty_chain(self) -> None:
+        """What is chained then, and refused before any task, is refused at once."""
+        gate: Deferred[None] = Deferred()
+        told: list[Deferred[None]] = []
+
+        def chain_another(_: object) -> None:
+            told.append(self.chain.chain(lambda: fail(OperationError("no"))))
+            self.failureResultOf(told[-1], OperationError)
+
+        self.chain.chain(lambda: gate).addCallback(chain_another)
+        gate.callback(None)
+        self.assertEqual(len(told), 1)
 
     def test_what_is_chained_by_whoever_was_told_comes_behind_what_waits(self) -> None:
         order: list[str] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from refreeze.jsep import Description, DescriptionType
-from tests.peer.pair import ROLLBACK
+from refreeze.jsep import Description, DescriptionType, InvalidStateError
+from tests.peer.pair import GOOD, ROLLBACK
 from tests.peer.scripts import ScriptCase, ufrag
 
 
@@ -39,7 +39,7 @@ class TransceiverTests(ScriptCase):
         self.b.getTransceivers()[0].direction = "inactive"
         before = [(x, x.mid, x.direction, x.currentDirection) for x in self.a.getTransceivers()]
         self.two.now(self.a.setRemoteDescription(self.two.offer(self.bob)))
-        self.two.now(self.a.setLocalDescription(ROLLBACK))
+        self.two.now(self.a.setRemoteDescription(ROLLBACK))
         after = [(x, x.mid, x.direction, x.currentDirection) for x in self.a.getTransceivers()]
         self.assertEqual(after, before)
 
@@ -56,29 +56,76 @@ class TransceiverTests(ScriptCase):
         self.assertIs(self.a.sctp, sctp)
 
 
+class GenerationTests(ScriptCase):
+    """A restart before there was any connection."""
+
+    def test_the_generation_before_goes_on_when_it_is_taken_back_rules_26_62(self) -> None:
+        """Neither its gathering state nor its checks know of the offer between."""
+        sent = []
+        for pc in (self.a, self.b):
+            pc.addEventListener("icecandidate", sent.append)
+        offer = self.two.now(self.a.createOffer())
+        self.two.now(self.a.setLocalDescription(offer))
+        self.two.now(self.b.setRemoteDescription(offer))
+        self.two.now(self.b.setLocalDescription())
+        answer = self.b.localDescription
+        self.two.now(self.a.setRemoteDescription(answer))
+        self.two.advance(0.5)
+        waiting = [each for each in sent if each.candidate is not None]
+        self.two.offer(self.alice, restart=True)
+        self.two.advance(0.5)
+        self.forget()
+        self.two.now(self.a.setLocalDescription(ROLLBACK))
+        self.two.advance(0.5)
+        self.assertEqual(self.alice.fired, ["signalingstatechange"])
+        self.assertEqual(self.a.iceGatheringState, "complete")
+        for each in waiting:
+            other = self.b if each.target is self.a else self.a
+            self.two.now(other.addIceCandidate(each.candidate))
+        self.two.advance(3.0)
+        self.assertIn(self.a.iceConnectionState, GOOD)
+
+
 class StateTests(ScriptCase):
     """Rules 26 and 28."""
 
-    def test_from_whichever_side_it_leads_to_stable_with_one_event_rule_26(self) -> None:
+    def test_of_either_sides_offer_it_leads_to_stable_with_one_event_rule_26(self) -> None:
         self.connect()
-        for offering in (True, False):
-            for roll_back in (self.a.setLocalDescription, self.a.setRemoteDescription):
-                if offering:
-                    self.two.offer(self.alice)
-                else:
-                    offer = self.two.now(self.b.createOffer())
-                    self.two.now(self.a.setRemoteDescription(offer))
-                self.forget()
-                self.two.now(roll_back({"type": "rollback", "sdp": "no description at all"}))
-                self.assertEqual(self.a.signalingState, "stable")
-                self.assertEqual(self.alice.fired, ["signalingstatechange"])
-                pending = self.a.pendingLocalDescription, self.a.pendingRemoteDescription
-                self.assertEqual(pending, (None, None))
+        for roll_back in (self.a.setLocalDescription, self.a.setRemoteDescription):
+            self.pend(ours=roll_back == self.a.setLocalDescription)
+            self.forget()
+            self.two.now(roll_back({"type": "rollback", "sdp": "no description at all"}))
+            self.assertEqual(self.a.signalingState, "stable")
+            self.assertEqual(self.alice.fired, ["signalingstatechange"])
+            pending = self.a.pendingLocalDescription, self.a.pendingRemoteDescription
+            self.assertEqual(pending, (None, None))
+
+    def pend(self, *, ours: bool) -> None:
+        """Alice's offer is pending, or bob's at alice's."""
+        if ours:
+            self.two.offer(self.alice)
+        else:
+            offer = self.two.now(self.b.createOffer())
+            self.two.now(self.a.setRemoteDescription(offer))
+
+    def test_by_the_call_that_did_not_set_the_offer_it_is_refused_rule_26(self) -> None:
+        """As browsers are tested; RFC 9429 section 4.1.10.2 leaves it open."""
+        self.connect()
+        for ours, roll_back in (
+            (True, self.a.setRemoteDescription),
+            (False, self.a.setLocalDescription),
+        ):
+            self.pend(ours=ours)
+            self.forget()
+            self.refused(roll_back(ROLLBACK), "InvalidStateError")
+            self.assertEqual(self.alice.fired, [])
+            given = self.a.setLocalDescription if ours else self.a.setRemoteDescription
+            self.two.now(given(ROLLBACK))
 
     def test_in_stable_and_of_a_provisional_answer_it_is_refused_rule_26(self) -> None:
         """The latter by webrtc-pc; RFC 9429 section 5.7 would have it."""
-        self.refused(self.a.setLocalDescription(ROLLBACK), "InvalidStateError")
-        self.refused(self.a.setRemoteDescription(ROLLBACK), "InvalidStateError")
+        for roll_back in (self.a.setLocalDescription, self.a.setRemoteDescription):
+            self.failureResultOf(roll_back(ROLLBACK), InvalidStateError)  # before any task
         self.two.now(self.b.setRemoteDescription(self.two.offer(self.alice)))
         answer = self.two.now(self.b.createAnswer())
         provisional = Description(DescriptionType.PRANSWER, answer.sdp)

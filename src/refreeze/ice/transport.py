@@ -3,7 +3,8 @@
 I own the succession of :class:`~refreeze.ice.agent.Agent` objects, each of which is one
 generation and knows nothing of restarts. At any time there is at most one *active* generation,
 whose selected pair carries the data, at most one *pending* one, which checks beside it, and a
-few *draining* ones, which still answer checks and deliver what arrives late.
+few *draining* ones, which still answer checks and deliver what arrives late. A pending one that
+checks already goes on, as the one *before*, until the peer answers to its successor (rule 25).
 
 What a message finds, by the phase of the generation it names:
 
@@ -85,6 +86,7 @@ class Transport:
     role: IceRole | None = None
     active: Generation | None = None
     pending: Generation | None = None
+    before: Generation | None = None
     draining: list[Generation] = field(factory=list)
     state: IceState = IceState.NEW
     _count: int = 0
@@ -101,9 +103,11 @@ class Transport:
         """A new pending generation under *local*; touches nothing of the active one (rule 7).
 
         *role* counts only until roles are known: they survive restarts (rule 42). An unfinished
-        round is superseded (T12).
+        round is superseded: at once, or when the new one starts if the peer agreed to it (T12).
         """
-        if self.pending is not None:
+        if self.pending is not None and self.pending.phase is Phase.PENDING:
+            self.before = self.pending
+        elif self.pending is not None:
             self._end(self.pending, Ending.SUPERSEDED, now)
         self._count += 1
         agent = Agent(
@@ -137,6 +141,8 @@ class Transport:
             return False
         if generation.phase is not Phase.STAGED:
             return False
+        if self.before is not None:
+            self._end(self.before, Ending.SUPERSEDED, now)
         generation.phase = Phase.PENDING
         self._begun = True
         generation.agent.set_remote(remote, now, lite=lite)
@@ -158,6 +164,7 @@ class Transport:
         if self.pending is None or self.pending.ufrag != local_ufrag:
             return False
         self._end(self.pending, ending, now)
+        self.pending, self.before = self.before, None
         self._settle(now)
         return True
 
@@ -172,11 +179,9 @@ class Transport:
 
     def generations(self) -> Iterator[Generation]:
         """Pending first: it is what messages of an overlap are most likely about."""
-        if self.pending is not None:
-            yield self.pending
-        if self.active is not None:
-            yield self.active
-        yield from self.draining
+        for generation in (self.pending, self.before, self.active, *self.draining):
+            if generation is not None:
+                yield generation
 
     def find(self, local_ufrag: str) -> Generation | None:
         """The living generation under that local ufrag."""
@@ -296,8 +301,8 @@ class Transport:
         return self._route
 
     def _route_generation(self) -> Generation | None:
-        active, pending = self.active, self.pending
-        beside = pending if pending is not None and pending.agent.data_pair is not None else None
+        active, checking = self.active, (self.pending, self.before)
+        beside = next((g for g in checking if g is not None and g.agent.data_pair), None)
         if active is None or active.agent.data_pair is None:
             return beside
         if active.agent.state is IceState.FAILED and beside is not None:
@@ -365,10 +370,13 @@ class Transport:
     def _on_selected(self, generation: Generation, event: PairSelected, now: float) -> None:
         if generation is self.active:
             return
-        if generation is not self.pending:
+        if generation is self.pending:
+            self.pending = None
+        elif generation is self.before:
+            self.before = None
+        else:
             return  # a draining generation never comes back (T24)
-        previous = self.active
-        self.active, self.pending = generation, None
+        previous, self.active = self.active, generation
         generation.phase = Phase.ACTIVE
         if previous is not None:
             self._drain(previous, now)
@@ -386,7 +394,7 @@ class Transport:
             self._events.append(GenerationFailed(generation, event.reason))
 
     def _on_role(self, generation: Generation, event: RoleChanged, _now: float) -> None:
-        if generation is self.pending or generation is self.active:
+        if generation.phase is not Phase.DRAINING:
             self.role = event.role
             self._events.append(event)
 
@@ -412,6 +420,8 @@ class Transport:
     def _end(self, generation: Generation, ending: Ending, now: float) -> None:
         if generation is self.pending:
             self.pending = None
+        elif generation is self.before:
+            self.before = None
         elif generation is self.active:
             self.active = None
         else:
@@ -429,8 +439,9 @@ class Transport:
             self._events.append(PairChanged(route))
         active = self.active.agent.state if self.active is not None else None
         pending = None
-        if self.pending is not None and self.pending.phase is Phase.PENDING:
-            pending = self.pending.agent.state
+        checking = self.pending if self.before is None else self.before
+        if checking is not None and checking.phase is Phase.PENDING:
+            pending = checking.agent.state
         elif self.pending is not None and self.active is None and not self._begun:
             pending = IceState.NEW
         state = outward_state(active, pending, begun=self._begun)
@@ -439,7 +450,7 @@ class Transport:
             self._events.append(OutwardState(state, self._reason()))
 
     def _reason(self) -> str:
-        for generation in (self.active, self.pending):
+        for generation in (self.active, self.before, self.pending):
             if generation is not None and generation.agent.failed_reason is not None:
                 return generation.agent.failed_reason
         return ""

@@ -26,6 +26,10 @@ from refreeze.jsep.writer import ICE_OPTIONS, Writer, ice_lines
 from refreeze.sdp import MAX_SECTIONS
 
 _OFFER, _ANSWER = DescriptionType.OFFER, DescriptionType.ANSWER
+_CREATING = {
+    _OFFER: {SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER},
+    _ANSWER: {SignalingState.HAVE_REMOTE_OFFER, SignalingState.HAVE_LOCAL_PRANSWER},
+}
 _TRACK_BITS = 128
 
 
@@ -93,10 +97,14 @@ class DescriptionMaker(HeldDescriptions):
             lambda: self.media.needed(self._current_local, self._current_remote),
         )
 
+    def check_creating(self, kind: DescriptionType) -> None:
+        """InvalidStateError where no such description can be made."""
+        if self.signaling_state not in _CREATING[kind]:
+            raise InvalidStateError(f"no {kind} can be made in the state {self.signaling_state}")
+
     def create_offer(self, ice_restart: bool = False) -> Description:
         """Rules 6, 8 and 18: new credentials when anything asks for a restart, else the same."""
-        if self.signaling_state not in {SignalingState.STABLE, SignalingState.HAVE_LOCAL_OFFER}:
-            raise InvalidStateError(f"no offer can be made in the state {self.signaling_state}")
+        self.check_creating(_OFFER)
         places = self.media.places(each.parsed for each in self._applied())
         if len(places) > MAX_SECTIONS:
             # The peer has filled them, and those that we rejected stay where they are.
@@ -122,13 +130,9 @@ class DescriptionMaker(HeldDescriptions):
 
     def create_answer(self) -> Description:
         """New credentials exactly when the offer restarts (rules 11, 18 and 19, T8)."""
-        state = self.signaling_state
+        self.check_creating(_ANSWER)
         offer = self._pending_remote
-        if offer is None or state not in {
-            SignalingState.HAVE_REMOTE_OFFER,
-            SignalingState.HAVE_LOCAL_PRANSWER,
-        }:
-            raise InvalidStateError(f"no answer can be made in the state {state}")
+        assert offer is not None, "the states see to it"
         current = self._current_local.parsed if self._current_local is not None else None
         basis = self._pending_local or (None if self._restarts(offer) else self._ours)
         known = basis.credentials if basis is not None else None
@@ -140,11 +144,13 @@ class DescriptionMaker(HeldDescriptions):
         return Description(_ANSWER, sdp)
 
     def _answered_parts(self, offer: Applied) -> dict[int, Part]:
-        """Those that we take and that nobody stopped meanwhile, the tagged one first."""
+        """Those that we take, the tagged one first. A transceiver that is only stopping is not
+        rejected but inactive: its offer is still to come (webrtc-pc 5.4).
+        """
         places = {id(section): index for index, section in enumerate(offer.parsed.media)}
         indexes = [places[id(section)] for section in offer.taken]
         parts = {index: self.media.at(index) for index in indexes}
-        return {i: part for i, part in parts.items() if part is not None and not part.stopping}
+        return {i: part for i, part in parts.items() if part is not None and not part.stopped}
 
     def _ice(self, credentials: Credentials) -> list[str]:
         """Our ICE lines, with what that generation has gathered so far (RFC 9429 5.2.2)."""

@@ -92,13 +92,26 @@ class Applied:
         """Of the transport that is used."""
         return self.credentials.ufrag if self.credentials is not None else None
 
+    @property
+    def taken_places(self) -> list[int]:
+        """Of the sections that we take."""
+        taken = {id(each) for each in self.taken}
+        return [place for place, each in enumerate(self.parsed.media) if id(each) in taken]
+
+    def ufrag_at(self, place: int) -> str | None:
+        """Of that section: one without credentials has those of the bundle (rule 20)."""
+        media = self.parsed.media
+        own = media[place].credentials if place < len(media) else None
+        return self.ufrag if own is None else own.ufrag
+
     def describe(self) -> Description:
         """The text with the candidates that have become known since (rules 53 and 54)."""
         lines = list(self.parsed.session.lines)
-        for media in self.parsed.media:
+        for place, media in enumerate(self.parsed.media):
             lines += media.lines
             if media is self.section:
                 lines += self.trickle.lines
+            lines += self.trickle.shown.get(place, ())
         return Description(self.type, "".join(f"{line}\r\n" for line in lines))
 
     def same_dtls(self, other: Applied) -> bool:

@@ -19,7 +19,7 @@ The generation in force is touched by none of it (rules 7, 25, 26).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from attrs import define, field
@@ -395,11 +395,17 @@ class Negotiator(DescriptionMaker):
         """Rules 55 and 56; an empty candidate ends those of its generation."""
         if candidate and sdp_mid is None and sdp_mline_index is None:
             raise TypeError("a candidate needs sdpMid or sdpMLineIndex")
+        place = sdp_mid, sdp_mline_index, username_fragment
+        return self._remote.signaled(candidate, *place, *self._remotes())
+
+    def wants_candidate(self, mid: str | None, index: int | None, ufrag: str | None) -> bool:
+        """Whether :meth:`add_remote_candidate` had anything to do, and its first errors."""
+        return self._remote.wanted(mid, index, ufrag, *self._remotes())[0]
+
+    def _remotes(self) -> tuple[list[Applied], Callable[[int], bool]]:
         self._check_open()
         applied = [a for a in (self._pending_remote, self._current_remote) if a is not None]
-        return self._remote.signaled(
-            candidate, sdp_mid, sdp_mline_index, username_fragment, applied, self.media.is_stopped
-        )
+        return applied, self.media.is_stopped
 
     def local_candidate(self, candidate: Candidate) -> None:
         """A gathered one appears in the descriptions of its generation only (rule 54)."""

@@ -36,8 +36,9 @@ class RemoteCandidates:
                 effects += self._deal(applied, AddRemoteCandidate(ufrag, candidate))
         if section.end_of_candidates and applied.trickle.seen.end():
             effects += self._deal(applied, EndOfRemoteCandidates(ufrag))
+        place = applied.parsed.media.index(section)
         for line, early in self.early.release(ufrag):
-            effects += self._take([applied], line, early)
+            effects += self._take([(applied, place)], line, early)
         return effects
 
     def started(self, applied: Applied) -> list[Effect]:
@@ -59,47 +60,86 @@ class RemoteCandidates:
 
         *stopped* knows of each section whether its transceiver is.
         """
-        if not applied and not self.hold_early:
-            raise InvalidStateError("there is no remote description")
-        index = _place(applied[0], mid, index) if applied else None
-        if index is not None:
-            section = applied[0].parsed.media[index]
-            if stopped(index) or not any(section is media for media in applied[0].taken):
-                return []  # of a section that was rejected (rule 55d)
+        wanted, index = self.wanted(mid, index, ufrag, applied, stopped)
+        if not wanted:
+            return []
         candidate, usable = _parse(line)
         ufrag = ufrag or (candidate.ufrag if candidate is not None else None)
         if not applied and ufrag is None:
             raise InvalidStateError("there is no remote description")
-        owners = self._owners(ufrag, applied)
-        if owners:
-            return self._take(owners, line, candidate) if usable else []
-        if ufrag is None or not usable or _elsewhere(ufrag, applied):
+        found = self._found(ufrag, index, applied)
+        if found:
+            return self._take(found, line, candidate, usable)
+        if ufrag is None or not usable:
+            return []
+        if _elsewhere(ufrag, applied):
             return []
         if not self.hold_early or not self.early.hold(ufrag, line, candidate):
             raise OperationError("the candidate is of no generation that is known")
         return []
 
-    @staticmethod
-    def _owners(ufrag: str | None, applied: Sequence[Applied]) -> list[Applied]:
-        """The descriptions of that generation; without a ufrag, of the latest (T3)."""
-        named = ufrag if ufrag is not None or not applied else applied[0].ufrag
-        return [each for each in applied if named is not None and each.ufrag == named]
+    def wanted(
+        self,
+        mid: str | None,
+        index: int | None,
+        ufrag: str | None,
+        applied: Sequence[Applied],
+        stopped: Callable[[int], bool],
+    ) -> tuple[bool, int | None]:
+        """What W3C has of :meth:`signaled` before any task: its errors, whether there is anything
+        to be done, and the section's place.
+        """
+        if not applied and not self.hold_early:
+            raise InvalidStateError("there is no remote description")
+        index = _place(applied[0], mid, index) if applied else None
+        if index is not None and (stopped(index) or index not in applied[0].taken_places):
+            return False, index  # of a section that was rejected (rule 55d)
+        if ufrag is not None and not self.hold_early and not self._found(ufrag, index, applied):
+            if index is None and _elsewhere(ufrag, applied):
+                return False, index
+            raise OperationError("the candidate is of no generation that is known")
+        return True, index
+
+    def _found(
+        self, ufrag: str | None, index: int | None, applied: Sequence[Applied]
+    ) -> list[tuple[Applied, int]]:
+        """Descriptions and their sections of that generation; without a ufrag, the latest (T3)."""
+        found = list[tuple[Applied, int]]()
+        for each in applied:
+            for place in each.taken_places:
+                wanted = applied[0].ufrag_at(place) if ufrag is None else ufrag
+                # A service takes one that stands under another section of the bundle.
+                known = {each.ufrag_at(place), each.ufrag if self.hold_early else None}
+                if index in {place, None} and wanted in known - {None}:
+                    found.append((each, place))
+        return found
 
     def _take(
-        self, owners: Sequence[Applied], line: str, candidate: Candidate | None
+        self,
+        found: Sequence[tuple[Applied, int]],
+        line: str,
+        candidate: Candidate | None,
+        usable: bool = True,
     ) -> list[Effect]:
-        """It shows in each of *owners*, the latest first, and is dealt out once (rule 55i)."""
-        latest = owners[0]
-        assert latest.ufrag is not None
-        seen = latest.trickle.seen
-        if not (seen.end() if candidate is None else seen.take(candidate)):
-            return []
-        text = END if candidate is None else f"a={line.removeprefix('a=')}"
-        for each in owners:
-            each.trickle.lines.append(text)
-        if candidate is None:
-            return self._deal(latest, EndOfRemoteCandidates(latest.ufrag))
-        return self._deal(latest, AddRemoteCandidate(latest.ufrag, candidate))
+        """It shows where it was *found*, and is dealt out once (rule 55i), if it is for us.
+
+        It is not if the section has a transport of its own, as long as the bundle is not agreed.
+        """
+        text = END if not line else f"a={line.removeprefix('a=')}"
+        ours = [each for each, place in found if each.ufrag_at(place) == each.ufrag]
+        effects = list[Effect]()
+        if usable and ours:
+            latest = ours[0]
+            assert latest.ufrag is not None
+            if candidate is None and latest.trickle.seen.end():
+                effects = self._deal(latest, EndOfRemoteCandidates(latest.ufrag))
+            elif candidate is not None:
+                if not latest.trickle.seen.take(candidate):
+                    return []
+                effects = self._deal(latest, AddRemoteCandidate(latest.ufrag, candidate))
+        for each, place in found:
+            each.trickle.show(place, text)
+        return effects
 
     @staticmethod
     def _deal(applied: Applied, effect: Effect) -> list[Effect]:

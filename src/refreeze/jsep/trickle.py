@@ -58,11 +58,20 @@ class Trickle:
     """The attributes that a description gained since it was applied, and its generation's."""
 
     lines: list[str] = field(factory=list)
+    """Of the section whose transport is used."""
+    shown: dict[int, list[str]] = field(factory=dict)
+    """Of the peer's sections, by their places."""
     seen: Seen = field(factory=Seen)
 
     def add(self, line: str) -> None:
         """A candidate line without ``a=``."""
         self.lines.append(f"a={line}")
+
+    def show(self, place: int, line: str) -> None:
+        """Once, not behind the end, and not one too many (rules 51 and 53)."""
+        lines = self.shown.setdefault(place, [])
+        if line not in lines and END not in lines and len(lines) < MAX_CANDIDATES:
+            lines.append(line)
 
     def end(self) -> None:
         """End of candidates; at most one line says so (rule 53)."""

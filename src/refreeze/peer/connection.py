@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 
 from refreeze.ice.generation import TransportEvent
 from refreeze.jsep import (
     Description,
     DescriptionType,
     DtlsAgreed,
+    Effect,
     InvalidAccessError,
     InvalidStateError,
     Negotiator,
@@ -43,7 +44,13 @@ from refreeze.peer.transports import Transports
 RTCSessionDescription = Description
 
 _ROLLBACK = Description(DescriptionType.ROLLBACK)
-_PROVISIONAL = frozenset({SignalingState.HAVE_LOCAL_PRANSWER, SignalingState.HAVE_REMOTE_PRANSWER})
+_NO_ROLLBACK = frozenset(
+    {
+        SignalingState.STABLE,
+        SignalingState.HAVE_LOCAL_PRANSWER,
+        SignalingState.HAVE_REMOTE_PRANSWER,
+    }
+)
 
 
 def _data_section(protect: str) -> SectionSpec:
@@ -192,14 +199,22 @@ class RTCPeerConnection(EventTarget):
 
     def createOffer(self, *, iceRestart: bool = False) -> Deferred[RTCSessionDescription]:
         """An offer; with *iceRestart*, one whose credentials are all new (rule 6)."""
-        return self._create(lambda: self.negotiator.create_offer(ice_restart=iceRestart))
+        return self._create(
+            DescriptionType.OFFER, lambda: self.negotiator.create_offer(ice_restart=iceRestart)
+        )
 
     def createAnswer(self) -> Deferred[RTCSessionDescription]:
         """An answer to the pending remote offer."""
-        return self._create(self.negotiator.create_answer)
+        return self._create(DescriptionType.ANSWER, self.negotiator.create_answer)
 
-    def _create(self, create: Callable[[], Description]) -> Deferred[RTCSessionDescription]:
-        return self._operations.chain(lambda: self._operations.in_task(create))
+    def _create(
+        self, kind: DescriptionType, create: Callable[[], Description]
+    ) -> Deferred[RTCSessionDescription]:
+        def begin() -> Deferred[RTCSessionDescription]:
+            self.negotiator.check_creating(kind)
+            return self._operations.in_task(create)
+
+        return self._operations.chain(begin)
 
     def setLocalDescription(
         self, description: RTCSessionDescription | Mapping[str, Any] | None = None
@@ -223,27 +238,38 @@ class RTCPeerConnection(EventTarget):
 
     def _set_local(self, description: Description | None) -> Deferred[None]:
         if description is not None and description.type is DescriptionType.ROLLBACK:
-            self._check_rollback()
+            return self._roll_back(SignalingState.HAVE_LOCAL_OFFER)
         return self._apply(lambda: self.negotiator.set_local(description))
 
     def _set_remote(self, description: Description) -> Deferred[None]:
         if description.type is DescriptionType.ROLLBACK:
-            self._check_rollback()
+            return self._roll_back(SignalingState.HAVE_REMOTE_OFFER)
         state = self.negotiator.signaling_state
         if description.type is DescriptionType.OFFER and state is SignalingState.HAVE_LOCAL_OFFER:
             # A rollback of its own comes first, and stays even if the offer is refused then.
-            rolled_back = self._apply(lambda: self.negotiator.set_local(_ROLLBACK))
+            rolled_back = self._roll_back(state)
             return rolled_back.addCallback(lambda _: self._apply_remote(description))
         return self._apply_remote(description)
 
     def _apply_remote(self, description: Description) -> Deferred[None]:
         return self._apply(lambda: self.negotiator.set_remote(description))
 
-    def _check_rollback(self) -> None:
-        """A provisional answer cannot be taken back (webrtc-pc 4.4.1.5), though RFC 9429 would."""
+    def _roll_back(self, wanted: SignalingState) -> Deferred[None]:
+        """Only an offer can be taken back (webrtc-pc 4.4.1.5), and only by the call that set it.
+
+        RFC 9429 takes provisional answers back as well.
+        """
         state = self.negotiator.signaling_state
-        if state in _PROVISIONAL:
-            raise InvalidStateError(f"no rollback in the state {state}")
+        refusal = InvalidStateError(f"no such rollback in the state {state}")
+        if state in _NO_ROLLBACK:
+            raise refusal
+
+        def work() -> list[Effect]:
+            if state is not wanted:
+                raise refusal
+            return self.negotiator.set_local(_ROLLBACK)
+
+        return self._apply(work)
 
     def _apply(self, work: Callable[[], Any]) -> Deferred[None]:
         def apply() -> None:
@@ -272,11 +298,15 @@ class RTCPeerConnection(EventTarget):
             line, mid, index, ufrag = _candidate_init(candidate)
         except TypeError:
             return fail()
-        return self._operations.chain(
-            lambda: self._apply(
+
+        def begin() -> Deferred[None]:
+            if not self.negotiator.wants_candidate(mid, index, ufrag):
+                return succeed(None)
+            return self._apply(
                 lambda: self.negotiator.add_remote_candidate(line, mid, index, ufrag)
             )
-        )
+
+        return self._operations.chain(begin)
 
     def restartIce(self) -> None:
         """Ask for new credentials in the next offer; never throws (rule 1)."""

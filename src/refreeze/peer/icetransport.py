@@ -202,9 +202,9 @@ class RTCIceTransport(EventTarget):
         return _parameters(agent.remote for agent in self._agents())
 
     def _agents(self) -> list[Agent]:
-        """The pending generation's before the active one's."""
+        """The pending generations' before the active one's."""
         transport = self.transport
-        latest = (transport.pending, transport.active)
+        latest = (transport.pending, transport.before, transport.active)
         return [generation.agent for generation in latest if generation is not None]
 
     # What the connection asks for

@@ -27,7 +27,7 @@ class OperationsChain:
     began: Callable[[], None]
     """Told of every operation when it is chained..."""
     ended: Callable[[], None]
-    """...and when it is over, after whoever waited for it was told (rules 3 and 5)."""
+    """...and when it is over (rules 3 and 5)."""
     closed: bool = field(default=False, init=False)
     _waiting: deque[tuple[Callable[[], Deferred[Any]], Deferred[Any]]] = field(
         factory=deque, init=False
@@ -43,7 +43,7 @@ class OperationsChain:
             return settled
         self._waiting.append((operation, settled))
         self.began()
-        if len(self._waiting) == 1:
+        if not self._running:
             self._run()
         return settled
 
@@ -73,13 +73,12 @@ class OperationsChain:
         self._running = False
 
     def _over(self, result: Any, settled: Deferred[Any]) -> None:
-        if self.closed:
-            return
-        settled.callback(result)  # a Failure goes to the errbacks
+        """It has left the chain when whoever waited for it is told, who may find it empty."""
         if self.closed:
             return
         self._waiting.popleft()
         self._under_way = False
+        self.ended()
+        settled.callback(result)  # a Failure goes to the errbacks
         if not self._running:
             self._run()
-        self.ended()

@@ -191,7 +191,8 @@ class Transports:
 
             def show() -> None:
                 if self._gathering is abandoned:
-                    self._show_gathering("new" if self.ice.transport.active is None else "complete")
+                    left = any(self.ice.transport.generations())
+                    self._show_gathering("complete" if left else "new")
 
             self.environment.queue_task(show)
 
