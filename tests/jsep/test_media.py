@@ -195,6 +195,7 @@ class ShapeTests(SynchronousTestCase):
         fresh = Side(3)
         offer = Side(4).offer()
         audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\n"
+        audio += "a=rtcp-mux\r\n"
         fresh.take(Description(OFFER, offer.sdp + audio))
         ports = [media.port for media in SessionDescription.parse(fresh.answer().sdp).media]
         self.assertEqual(ports, [9, 0])
@@ -204,7 +205,7 @@ class ShapeTests(SynchronousTestCase):
         fresh, offer = Side(3), Side(4).offer()
         codecs = ["a=rtpmap:111 opus/48000/2", "a=rtpmap:0 PCMU/8000"]
         audio = ["m=audio 9 UDP/TLS/RTP/SAVPF 111 0", "c=IN IP4 0.0.0.0", "a=mid:1", *codecs]
-        lines = [*audio, "a=fmtp:111 useinbandfec=1", "a=sendrecv"]
+        lines = [*audio, "a=fmtp:111 useinbandfec=1", "a=rtcp-mux", "a=sendrecv"]
         fresh.take(Description(OFFER, offer.sdp + "\r\n".join(lines) + "\r\n"))
         _, rejected = SessionDescription.parse(fresh.answer().sdp).media
         head = [audio[0].replace(" 9 ", " 0 "), *audio[1:3]]

@@ -205,7 +205,7 @@ class BoundsTests(SynchronousTestCase):
         lines = Side(3).offer().sdp.splitlines()
         bare = [line for line in lines if not line.startswith("a=ice-")]
         bare = [line.replace("BUNDLE 0", f"BUNDLE 0 {many}") for line in bare]
-        more = (f"m=audio 9 RTP/AVP 0\r\na=mid:x{n}" for n in range(30))
+        more = (f"m=audio 9 RTP/AVP 0\r\na=mid:x{n}\r\na=rtcp-mux" for n in range(30))
         sdp = "".join(f"{line}\r\n" for line in [*bare, *more])
         traced = Traced(("refreeze/sdp/", "refreeze/jsep/"))
         side = Side()

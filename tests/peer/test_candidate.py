@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.ice import Candidate, CandidateType
-from refreeze.peer import RTCIceCandidate
+from refreeze.peer import RTCIceCandidate, RTCIceCandidateInit
 from refreeze.sdp import format_candidate
 from tests.corpus import NAMES, load
 from tests.peer.pair import Two
@@ -54,6 +54,14 @@ class ConstructorTests(SynchronousTestCase):
                 RTCIceCandidate(init)
         with self.assertRaises(TypeError):
             RTCIceCandidate()
+
+    def test_the_members_that_only_local_ones_have_are_kept_and_not_signaled(self) -> None:
+        """RTCLocalIceCandidateInit (webrtc-pc section 4.8.1)."""
+        made = RTCIceCandidate(sdpMid="0", relayProtocol="tls", url="turns:example.org")
+        self.assertEqual((made.relayProtocol, made.url), ("tls", "turns:example.org"))
+        self.assertEqual(set(made.toJSON()), set(RTCIceCandidateInit.__annotations__))
+        with self.assertRaises(TypeError):
+            RTCIceCandidate(sdpMid="0", relayProtocol="sctp")
 
     def test_one_of_them_is_enough(self) -> None:
         self.assertEqual(RTCIceCandidate({"sdpMid": "audio"}).sdpMLineIndex, None)

@@ -6,7 +6,7 @@ from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from refreeze.jsep import InvalidStateError, OperationError
+from refreeze.jsep import InvalidAccessError, InvalidStateError, OperationError
 from refreeze.peer import Event, RTCIceCandidate
 from refreeze.peer.datachannel import message_size
 from refreeze.sdp import SessionDescription
@@ -90,6 +90,63 @@ class TransceiverTests(Case):
         self.assertEqual(self.sections(self.bob)[0], ("video", video.mid, 9))
         self.assertNotEqual(video.mid, "0")
 
+    def test_one_without_a_section_is_never_offered_and_stays(self) -> None:
+        """As browsers have it: nobody agreed to its end, so negotiation stays needed."""
+        self.two.exchange(self.alice, self.bob)
+        self.alice.fired.clear()
+        audio = self.alice.connection.addTransceiver("audio")
+        audio.stop()
+        for _ in range(2):
+            self.two.advance(0.1)
+            self.assertIn("negotiationneeded", self.alice.fired)
+            self.two.exchange(self.alice, self.bob)
+            self.alice.fired.remove("negotiationneeded")
+        self.assertEqual(self.sections(self.alice), [("application", "0", 9)])
+        self.assertEqual(self.alice.connection.getTransceivers(), [audio])
+        self.assertEqual((audio.direction, audio.currentDirection), ("stopped", None))
+
+    def test_one_that_is_stopping_is_answered_as_inactive_and_rejected_by_the_next_offer(
+        self,
+    ) -> None:
+        audio = self.alice.connection.addTransceiver("audio")
+        self.two.now(self.bob.connection.setRemoteDescription(self.two.offer(self.alice)))
+        (theirs,) = self.bob.connection.getTransceivers()
+        theirs.stop()
+        self.two.now(self.bob.connection.setLocalDescription())
+        self.two.now(
+            self.alice.connection.setRemoteDescription(self.bob.connection.localDescription)
+        )
+        self.assertEqual((audio.direction, audio.currentDirection), ("sendrecv", "inactive"))
+        self.assertEqual((theirs.direction, theirs.currentDirection), ("stopped", "inactive"))
+        self.assertIn("negotiationneeded", self.bob.fired)
+        self.two.exchange(self.bob, self.alice)
+        self.assertEqual((audio.direction, audio.currentDirection), ("stopped", "stopped"))
+        self.assertEqual(self.bob.connection.getTransceivers(), [])
+
+    def test_a_section_that_comes_rejected_has_a_stopped_one_until_the_answer(self) -> None:
+        audio = self.alice.connection.addTransceiver("audio")
+        self.two.exchange(self.alice, self.bob)
+        audio.stop()
+        self.two.exchange(self.alice, self.bob)
+        offer = self.two.offer(self.alice)
+        self.assertIn("a=mid:0\r\na=inactive\r\n", offer.sdp)
+        self.two.now(self.bob.connection.setRemoteDescription(offer))
+        (stopped,) = self.bob.connection.getTransceivers()
+        self.assertEqual((stopped.direction, stopped.currentDirection), ("stopped", "stopped"))
+        self.two.now(self.bob.connection.setLocalDescription())
+        self.assertEqual(self.bob.connection.getTransceivers(), [])
+
+    def test_sections_without_rtcp_mux_are_refused(self) -> None:
+        """The policy is always ``require``; not where the peer rejects them itself."""
+        self.alice.connection.addTransceiver("audio")
+        offer = self.two.offer(self.alice)
+        bare = offer.sdp.replace("a=rtcp-mux\r\n", "")
+        refused = self.bob.connection.setRemoteDescription({"type": "offer", "sdp": bare})
+        with self.assertRaisesRegex(InvalidAccessError, "rtcp-mux"):
+            self.two.now(refused)
+        rejected = bare.replace("m=audio 9", "m=audio 0")
+        self.two.now(self.bob.connection.setRemoteDescription({"type": "offer", "sdp": rejected}))
+
     def test_what_w3c_refuses(self) -> None:
         connection = self.alice.connection
         self.assertRaises(TypeError, connection.addTransceiver, "application")
@@ -126,6 +183,10 @@ class DataChannelTests(Case):
         self.alice.connection.close()
         self.assertEqual(sctp.state, "closed")
 
+    def test_lone_surrogates_of_its_words_are_replaced(self) -> None:
+        channel = self.alice.connection.createDataChannel("a\ud800b", protocol="\udfff")
+        self.assertEqual((channel.label, channel.protocol), ("a\ufffdb", "\ufffd"))
+
     def test_the_longest_message_is_what_both_take(self) -> None:
         sizes = [message_size(said) for said in (None, "1000", "0", "999999999", "x", "9" * 11)]
         self.assertEqual(sizes, [65536, 1000, 262144, 262144, 65536, 65536])
@@ -140,6 +201,10 @@ class DataChannelTests(Case):
         ):
             self.assertRaises(TypeError, create, "x", **attributes)
         self.assertRaises(TypeError, create, "x" * 65536)
-        self.assertRaises(OperationError, create, "x", negotiated=True, id=65535)
+        self.assertRaises(TypeError, create, "x", negotiated=True, id=65535)
+        first = create("x", negotiated=True, id=42)
+        self.assertRaises(OperationError, create, "y", negotiated=True, id=42)
+        first.close()
+        create("y", negotiated=True, id=42)
         self.alice.connection.close()
         self.assertRaises(InvalidStateError, create, "x" * 65536)

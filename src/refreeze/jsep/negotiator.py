@@ -44,7 +44,6 @@ from refreeze.jsep.errors import (
     InvalidModificationError,
     InvalidStateError,
     NotRestarted,
-    RTCError,
 )
 from refreeze.jsep.media import MEDIA_KINDS, Direction, Part
 from refreeze.jsep.remote import RemoteCandidates
@@ -54,13 +53,14 @@ from refreeze.jsep.sections import (
     check_answer,
     check_offer,
     check_own_answer,
+    read_description,
     take,
     transport_credentials,
 )
 from refreeze.jsep.states import Side, SignalingState, after
 from refreeze.jsep.trickle import Trickle
 from refreeze.jsep.unrestarted import check_unchanged
-from refreeze.sdp import SdpError, SessionDescription
+from refreeze.sdp import SessionDescription
 
 _STATE_CHANGE: Final = Fire("signalingstatechange")
 _OFFER, _PRANSWER = DescriptionType.OFFER, DescriptionType.PRANSWER
@@ -129,7 +129,8 @@ class Negotiator(DescriptionMaker):
 
     def _read_local(self, kind: DescriptionType, created: Created) -> Applied:
         """Its candidates are taken out of the text: :meth:`Applied.describe` adds them."""
-        parsed = _parse(created.sdp)  # what we repeat of the peer's may make it too long
+        # What we repeat of the peer's may make it too long.
+        parsed = read_description(created.sdp, media=False)
         section = parsed.tagged
         credentials = transport_credentials(parsed, section)
         if section is not None:
@@ -191,7 +192,7 @@ class Negotiator(DescriptionMaker):
         following = after(self.signaling_state, Side.REMOTE, kind)
         if kind is _ROLLBACK:
             return [*self._rollback(), *self._enter(following)]
-        parsed = _parse(description.sdp)
+        parsed = read_description(description.sdp, media=self.accepts_media)
         if kind is _OFFER:
             self._check_places(parsed)
             glare = self.signaling_state is SignalingState.HAVE_LOCAL_OFFER
@@ -489,12 +490,3 @@ class Negotiator(DescriptionMaker):
     def _check_open(self) -> None:
         if self.signaling_state is SignalingState.CLOSED:
             raise InvalidStateError("the connection is closed")
-
-
-def _parse(text: str) -> SessionDescription:
-    """Text that is no description is another error than one that says what cannot be."""
-    try:
-        return SessionDescription.parse(text)
-    except SdpError as error:
-        kind = RTCError if error.syntax else InvalidAccessError
-        raise kind(str(error), error.line) from None

@@ -1,4 +1,4 @@
-"""Which sections of an offer we take, and whose transport they share (RFC 9143, DESIGN rule 8)."""
+"""What the peer's sections say: which we take, and whose transport all use (RFC 9143)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,28 @@ from attrs import frozen
 from refreeze.ice.credentials import Credentials
 from refreeze.jsep.codecs import accepted_data, accepted_media
 from refreeze.jsep.descriptions import SectionSpec
-from refreeze.jsep.errors import InvalidAccessError
+from refreeze.jsep.errors import InvalidAccessError, RTCError
 from refreeze.jsep.media import MEDIA_KINDS, Media, Part, direction_of
-from refreeze.sdp import MediaSection, SessionDescription
+from refreeze.sdp import MediaSection, SdpError, SessionDescription
+
+
+def read_description(text: str, *, media: bool) -> SessionDescription:
+    """A description of the peer's.
+
+    Text that is no description is another error than one that says what cannot be. With *media*,
+    sections of audio and video have to use rtcp-mux, the only policy that there is (webrtc-pc
+    4.4.1.5): there is one component.
+    """
+    try:
+        parsed = SessionDescription.parse(text)
+    except SdpError as error:
+        kind = RTCError if error.syntax else InvalidAccessError
+        raise kind(str(error), error.line) from None
+    for section in parsed.media if media else ():
+        living = section.kind in MEDIA_KINDS and not section.rejected
+        if living and section.first("rtcp-mux") is None:
+            raise InvalidAccessError(f"line {section.number}: no rtcp-mux", section.number)
+    return parsed
 
 
 @frozen(eq=False)

@@ -22,6 +22,7 @@ MAX_INDEX: Final = 0xFFFF
 
 _COMPONENTS: Final = {COMPONENT: "rtp", 2: "rtcp"}
 _PROTOCOLS: Final = frozenset({"udp", "tcp"})
+_RELAY_PROTOCOLS: Final = ("udp", "tcp", "tls")
 _TCP_TYPES: Final = frozenset({"active", "passive", "so"})
 _RADDR, _RPORT = 9, 11
 """Words of a line that has them."""
@@ -50,6 +51,8 @@ class RTCIceCandidate:
     usernameFragment: str | None
     url: str | None
     """Of the server that a local one comes from."""
+    relayProtocol: str | None
+    """``udp``, ``tcp`` or ``tls``: how we reach the TURN server of a local relayed one."""
     _secret: bool = field(repr=False)
     """Whether its address was learnt from the network alone, and is not for scripts."""
 
@@ -66,6 +69,7 @@ class RTCIceCandidate:
             index,
             ufrag,
             _text(read, "url"),
+            _relay_protocol(read),
             bool(read.get("_secret")),
         )
 
@@ -79,10 +83,11 @@ class RTCIceCandidate:
         no address, and one that hides behind a name has that.
         """
         mid, index = place
-        line, url, secret = "", None, False
+        line, url, relayed, secret = "", None, None, False
         if candidate is not None:
             secret = candidate.type is CandidateType.PRFLX and candidate.base is None
             url = candidate.url
+            relayed = _reached(candidate)
             line = format_candidate(_nowhere(candidate) if secret else _named(candidate))
         return cls(
             candidate=line,
@@ -90,6 +95,7 @@ class RTCIceCandidate:
             sdpMLineIndex=index,
             usernameFragment=ufrag,
             url=url,
+            relayProtocol=relayed,
             _secret=secret,
         )
 
@@ -167,16 +173,6 @@ class RTCIceCandidate:
         """With :attr:`relatedAddress`."""
         return None if self.type in (None, "host") else int(self.candidate.split()[_RPORT])
 
-    @property
-    def relayProtocol(self) -> str | None:
-        """``udp``, ``tcp`` or ``tls``: how we reach the TURN server of a local relayed one."""
-        if self.url is None or self.type != "relay":
-            return None
-        try:
-            return parse_server_url(self.url).transport
-        except ServerUrlError:
-            return None
-
 
 @frozen
 class RTCIceCandidatePair:
@@ -203,6 +199,22 @@ def _nowhere(candidate: Candidate) -> Candidate:
     """Scripts learn of a peer's address from its signaling or not at all (webrtc-pc 4.8.1)."""
     host = "::" if candidate.is_ipv6 else "0.0.0.0"
     return evolve(candidate, address=(host, candidate.address[1]))
+
+
+def _reached(candidate: Candidate) -> str | None:
+    if candidate.url is None or candidate.type is not CandidateType.RELAY:
+        return None
+    try:
+        return parse_server_url(candidate.url).transport
+    except ServerUrlError:
+        return None
+
+
+def _relay_protocol(members: Mapping[str, Any]) -> str | None:
+    value = _text(members, "relayProtocol")
+    if value not in (None, *_RELAY_PROTOCOLS):
+        raise TypeError(f"relayProtocol: one of {', '.join(_RELAY_PROTOCOLS)}")
+    return value
 
 
 def _text(members: Mapping[str, Any], name: str) -> str | None:

@@ -23,6 +23,7 @@ from refreeze.jsep import (
     InvalidAccessError,
     InvalidStateError,
     Negotiator,
+    OperationError,
     SectionSpec,
     SignalingState,
 )
@@ -371,9 +372,15 @@ class RTCPeerConnection(EventTarget):
         return found
 
     def createDataChannel(self, label: str, **attributes: Any) -> RTCDataChannel:
-        """The first one makes a data section; see :mod:`refreeze.peer.datachannel`."""
+        """The first one makes a data section; see :mod:`refreeze.peer.datachannel`.
+
+        OperationError when its id is another's.
+        """
         self._check_open()
         channel = RTCDataChannel(label=label, **attributes)
+        taken = {each.id for each in self._channels if each.readyState != "closed"}
+        if channel.id is not None and channel.id in taken:
+            raise OperationError(f"id: {channel.id} is another channel's")
         self.negotiator.want_data()
         self._channels.append(channel)
         return channel

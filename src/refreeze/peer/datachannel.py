@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
-from refreeze.jsep import InvalidStateError, OperationError
+from refreeze.jsep import InvalidStateError
 from refreeze.peer.dtls import RTCDtlsTransport
 from refreeze.peer.events import EventHandler, EventTarget
 
@@ -40,6 +40,11 @@ def message_size(said: str | None) -> float:
     return float(min(int(said) or OUR_MESSAGE, OUR_MESSAGE))
 
 
+def _scalar(text: str) -> str:
+    """Lone surrogates are none of Unicode's characters (WebIDL's USVString)."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @define(eq=False, repr=False, kw_only=True)
 class RTCDataChannel(EventTarget):
     """One channel; TypeError for attributes that W3C refuses."""
@@ -53,12 +58,14 @@ class RTCDataChannel(EventTarget):
     id: int | None = None
     readyState: str = field(default="connecting", init=False)
     bufferedAmount: int = field(default=0, init=False)
+    bufferedAmountLowThreshold: int = field(default=0, init=False)
 
     onopen = EventHandler("open")
     onclose = EventHandler("close")
     onmessage = EventHandler("message")
 
     def __attrs_post_init__(self) -> None:
+        self.label, self.protocol = _scalar(self.label), _scalar(self.protocol)
         if max(len(self.label.encode()), len(self.protocol.encode())) > MAX_WORD:
             raise TypeError(f"label, protocol: at most {MAX_WORD} bytes")
         if self.maxPacketLifeTime is not None and self.maxRetransmits is not None:
@@ -71,7 +78,7 @@ class RTCDataChannel(EventTarget):
         if not self.negotiated:
             self.id = None
         elif self.id == MAX_WORD:
-            raise OperationError(f"id: less than {MAX_WORD}")
+            raise TypeError(f"id: less than {MAX_WORD}")
 
     def send(self, _data: bytes | str) -> None:
         """InvalidStateError, for it is never open."""
