@@ -59,6 +59,7 @@ class RTCDataChannel(EventTarget):
     readyState: str = field(default="connecting", init=False)
     bufferedAmount: int = field(default=0, init=False)
     bufferedAmountLowThreshold: int = field(default=0, init=False)
+    binaryType: str = field(default="arraybuffer", init=False)
 
     onopen = EventHandler("open")
     onclose = EventHandler("close")
