@@ -309,7 +309,8 @@ class Peer(Flagged):
                 self._unmake(each)
         for index, line in enumerate(text.lines):
             owner = self._at(index)
-            if owner is not None and owner.stopped and owner.mid != line.mid:
+            another = owner is not None and (owner.kind, owner.mid) != (line.kind, line.mid)
+            if owner is not None and owner.stopped and another:
                 owner.mid = owner.index = None
                 owner = None
             if line.kind == DATA:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.jsep import Description, InvalidAccessError, StageGeneration
+from refreeze.jsep.codecs import offered_media
+from refreeze.jsep.media import Media, Place
 from refreeze.sdp import SessionDescription
 
 from .sides import NEEDED, OFFER, PRANSWER, ROLLBACK, Side, connected, exchange, line, only, ufrag
@@ -122,6 +124,21 @@ class StoppedTests(SynchronousTestCase):
         exchange(one, two)
         self.assertEqual((one.jsep.media.transceivers, two.jsep.media.transceivers), ([], []))
         self.assertEqual(one.run_tasks(), [])
+
+    def test_another_section_under_the_same_mid_is_not_that_ones(self) -> None:
+        """The peer took an offer back, and used its mid again."""
+        media = Media(new_track=lambda: "track")
+        part = media.add("video")
+        media.bind([Place(part, "0")])
+        part.stop()
+        (section,) = SessionDescription.parse(
+            "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+            "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n"
+        ).media
+        media.offered([section], {0: offered_media("audio")})
+        self.assertEqual((part.mid, part.index), (None, None))
+        self.assertEqual([each.kind for each in media.transceivers], ["video", "audio"])
+        self.assertEqual(media.at(0), media.transceivers[1])
 
     def test_an_answer_that_does_not_reject_them_does_not_revive_them(self) -> None:
         one, two = self.one, self.two

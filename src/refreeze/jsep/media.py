@@ -232,12 +232,17 @@ class Media:
                 part.current = said if local else said.reversed
 
     def _replaced(self, offered: Sequence[MediaSection]) -> None:
-        """A remote offer may have taken the place of one that stopped a part, or even made it."""
+        """A remote offer may have taken the place of one that stopped a part, or even made it.
+
+        A section is another one if its mid is, or its kind: the peer may use a mid again that it
+        took back.
+        """
+        sections = dict(enumerate((each.kind, each.mid) for each in offered))
         for part in list(self.parts):
             index = part.index
             if index is None or not (part.by_peer or part.stopped):
                 continue
-            if index >= len(offered) or offered[index].mid != part.mid:
+            if sections.get(index) != (part.kind, part.mid):
                 if part.by_peer:
                     self._unmake(part)
                 else:
