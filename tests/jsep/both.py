@@ -77,14 +77,22 @@ class Texts:
         for ours, real in zip(text.lines, lines, strict=True):
             assert ours.mid is not None or real.mid not in known, "a mid that is another's"
             named.append(Line(ours.kind, ours.mid or real.mid, ours.direction, ours.rejected))
-        text = Text(text.kind, text.ice, tuple(named), text.owners)
+        text = Text(text.kind, text.ice, tuple(named), text.owners, text.fresh)
         same_lines(text.lines, lines)
         self.texts[text] = sdp
         self.made.append(text)
+        self.model.unused.add(text.kind)
         if text.kind == "offer":
             self.model.last_offer = text
         else:
             self.model.last_answer = text
+        return text
+
+    def applied(self, text: Text, known: bool, sdp: str) -> Text:
+        """What setLocalDescription() took, created before or by itself."""
+        if not known:
+            return self.created(text, sdp)
+        assert self.texts[text] == sdp, "what was created last"
         return text
 
     def send(self, kind: str, text: Text) -> None:
@@ -191,19 +199,18 @@ class End(Texts):
     def apply_implicit(self) -> None:
         """setLocalDescription()"""
         jsep, model = self.real.jsep, self.model
-        kind = model.implied()
-        made = list[Text]()
+        found = list[tuple[Text, bool]]()
 
         def predicted() -> None:
-            made.append(model.create_offer(False) if kind == "offer" else model.create_answer())
+            found.append(model.implied())
 
         def real() -> Any:
             effects = self.real.did(jsep.set_local())
             held = jsep.pending_local or jsep.current_local
             assert held is not None
-            text = self.created(made[0], held.sdp)
-            model.set_local(kind, text)
-            self.send(kind, text)
+            text = self.applied(*found[0], held.sdp)
+            model.set_local(text.kind, text)
+            self.send(text.kind, text)
             return effects
 
         self.operation(predicted, real)

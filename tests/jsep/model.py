@@ -31,6 +31,7 @@ from .model_parts import (
     Refused,
     Text,
     Transceiver,
+    check_places,
     intersected,
     mirrored,
 )
@@ -48,6 +49,8 @@ class Peer(Flagged):
     pending_remote: Held | None = None
     last_offer: Text | None = None
     last_answer: Text | None = None
+    unused: set[str] = field(factory=set)
+    """Which of them were never applied."""
     slot: set[int] = field(factory=set)
     """[[LocalIceCredentialsToReplace]]"""
     bit: bool = False
@@ -161,7 +164,7 @@ class Peer(Flagged):
             lines[index : index + 1], owners[index : index + 1] = [line], [each]
         if self.data is None:
             lines, owners = [*lines, Line(DATA, None)], [*owners, None]
-        return Text("offer", ice, tuple(lines), tuple(owners))
+        return Text("offer", ice, tuple(lines), tuple(owners), fresh)
 
     def _known_sections(self) -> tuple[list[Line], list[Transceiver | None]]:
         held = (self.current_local, self.current_remote, self.pending_local, self.pending_remote)
@@ -186,12 +189,9 @@ class Peer(Flagged):
         offer = self.pending_remote
         if offer is None or self.state not in CAN_ANSWER:
             raise Refused("InvalidStateError")
-        if self.pending_local is not None:
-            ice = self.pending_local.text.ice
-        elif self.current_local is None or self._restarts(offer.text):
-            ice = next(self.numbers)
-        else:
-            ice = self.current_local.text.ice
+        basis = self.pending_local or (None if self._restarts(offer.text) else self.current_local)
+        fresh = basis is None
+        ice = next(self.numbers) if basis is None else basis.text.ice
         owners = [self._at(index) for index in range(len(offer.text.lines))]
         lines = list[Line]()
         for index, (line, owner) in enumerate(zip(offer.text.lines, owners, strict=True)):
@@ -201,7 +201,7 @@ class Peer(Flagged):
                 wished = "inactive" if owner.stopping else owner.direction
                 said = intersected(wished, mirrored(line.direction))
             lines.append(Line(line.kind, line.mid, said, line.rejected or not taken))
-        return Text("answer", ice, tuple(lines), tuple(owners))
+        return Text("answer", ice, tuple(lines), tuple(owners), fresh)
 
     def _at(self, index: int) -> Transceiver | None:
         return next((each for each in self.transceivers if each.index == index), None)
@@ -227,11 +227,17 @@ class Peer(Flagged):
             self._local_offer(text)
         else:
             self._local_answer(kind, text)
+        self.unused.discard("offer" if kind == "offer" else "answer")
         self._enter(following)
 
-    def implied(self) -> str:
-        """What a call without a description creates."""
-        return "offer" if self.state in {STABLE, LOCAL_OFFER, REMOTE_PRANSWER} else "answer"
+    def implied(self) -> tuple[Text, bool]:
+        """What a call without a description applies; whether that was created before."""
+        offering = self.state in {STABLE, LOCAL_OFFER, REMOTE_PRANSWER}
+        made = self.create_offer(False) if offering else self.create_answer()
+        last = self.last_offer if offering else self.last_answer
+        if last is not None and made.kind in self.unused and last.holds(made):
+            return last, True
+        return made, False
 
     def _local_offer(self, text: Text) -> None:
         before = self.pending_local
@@ -338,15 +344,7 @@ class Peer(Flagged):
             index == data or (each is not None and not each.stopped)
             for index, each in enumerate(owners)
         ]
-        self._check_places(text, before, living)
-
-    @staticmethod
-    def _check_places(text: Text, before: Sequence[Line], living: Sequence[bool]) -> None:
-        if len(text.lines) < len(before):
-            raise Refused("InvalidAccessError")
-        for old, new, lives in zip(before, text.lines, living, strict=False):
-            if lives and (old.kind, old.mid) != (new.kind, new.mid):
-                raise Refused("InvalidAccessError")
+        check_places(text, before, living)
 
     def _stable_at(self, index: int) -> Transceiver | None:
         return next((each for each, (_, place) in self.bound.items() if place == index), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import define, field, frozen
@@ -34,6 +35,15 @@ REMOTE: Final = {
 CAN_OFFER: Final = {STABLE, LOCAL_OFFER}
 CAN_ANSWER: Final = {REMOTE_OFFER, LOCAL_PRANSWER}
 DATA: Final = "application"
+
+
+def check_places(text: Text, before: Sequence[Line], living: Sequence[bool]) -> None:
+    """Living sections of *before* stay where they are."""
+    if len(text.lines) < len(before):
+        raise Refused("InvalidAccessError")
+    for old, new, lives in zip(before, text.lines, living, strict=False):
+        if lives and (old.kind, old.mid) != (new.kind, new.mid):
+            raise Refused("InvalidAccessError")
 
 
 class Refused(Exception):
@@ -115,6 +125,21 @@ class Text:
     lines: tuple[Line, ...]
     owners: tuple[Transceiver | None, ...]
     """Its maker's, for each section; None: the data section's, or nobody's."""
+    fresh: bool = False
+    """Whether the credentials were new when it was made."""
+
+    def holds(self, made: Text) -> bool:
+        """Whether it still says what one says that was made now, but for the credentials."""
+        if self.owners != made.owners or len(self.lines) != len(made.lines):
+            return False
+        for said, now in zip(self.lines, made.lines, strict=True):
+            if now.mid not in {said.mid, None} or said.kind != now.kind:
+                return False
+            if said.rejected != now.rejected:
+                return False
+            if not now.rejected and said.direction != now.direction:
+                return False
+        return self.fresh is made.fresh or (self.kind == "offer" and self.fresh)
 
 
 @define(eq=False)

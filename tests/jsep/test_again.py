@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.jsep import Description, InvalidAccessError, StageGeneration
@@ -32,6 +34,39 @@ class LocalTests(SynchronousTestCase):
         one.did(one.jsep.set_remote(ROLLBACK))
         one.did(one.jsep.set_local(offer))
         self.assertEqual(one.state, "have-local-offer")
+
+    def test_what_was_created_last_is_implied_while_it_holds_rule_12(self) -> None:
+        """webrtc-pc 4.4.2: [[LastCreatedOffer]], unless it says what is so no more."""
+        one, two = connected()
+        for restart in (False, True):
+            offer = one.jsep.create_offer(ice_restart=restart)
+            one.did(one.jsep.set_local())
+            self.assertEqual(one.jsep.pending_local, offer)
+            two.take(offer)
+            answer = two.jsep.create_answer()
+            two.did(two.jsep.set_local())
+            self.assertEqual(two.jsep.current_local, answer)
+            one.take(answer)
+
+    def test_what_holds_no_more_is_created_anew_rule_12(self) -> None:
+        """Another wish, or it was applied once: then nobody waits for it any more."""
+        changes: list[Callable[[Side], object]] = [
+            lambda side: side.jsep.restart_ice(),
+            lambda side: side.jsep.add_transceiver("audio"),
+            lambda side: side.jsep.configuration_changed(),
+        ]
+        for change in changes:
+            one, _ = connected()
+            offer = one.jsep.create_offer()
+            change(one)
+            one.did(one.jsep.set_local())
+            self.assertNotEqual(one.jsep.pending_local, offer)
+        one, _ = connected()
+        offer = one.jsep.create_offer(ice_restart=True)
+        one.did(one.jsep.set_local())
+        one.did(one.jsep.set_local(ROLLBACK))
+        one.did(one.jsep.set_local())
+        self.assertNotEqual(ufrag(one.jsep.pending_local), ufrag(offer))
 
     def test_a_description_without_text_is_created_where_none_was(self) -> None:
         side = Side()

@@ -231,11 +231,12 @@ class Connection(Texts):
         """setLocalDescription()"""
 
         def step(number: int) -> None:
-            kind, model = self.model.implied(), self.model
-            text = model.create_offer(False) if kind == "offer" else model.create_answer()
-            text = self._name(number, text)
-            model.set_local(kind, text)
-            self.send(kind, text)
+            text, known = self.model.implied()
+            result = self.results.get(number)
+            assert result is not None, "one was applied"
+            text = self.applied(text, known, result.sdp)
+            self.model.set_local(text.kind, text)
+            self.send(text.kind, text)
 
         self.begin(self.real.setLocalDescription, step)
 

@@ -31,6 +31,15 @@ _CREATING = {
     _ANSWER: {SignalingState.HAVE_REMOTE_OFFER, SignalingState.HAVE_LOCAL_PRANSWER},
 }
 _TRACK_BITS = 128
+_DRAWN = (
+    *("o=", "a=ice-ufrag:", "a=ice-pwd:", "a=ice-options:", "a=tls-id:"),
+    *("a=candidate:", "a=end-of-candidates"),
+)
+"""Beginnings of lines that say nothing of what was wished and agreed."""
+
+
+def _told(sdp: str) -> list[str]:
+    return [line for line in sdp.split("\r\n") if not line.startswith(_DRAWN)]
 
 
 def _ignore(_event: str) -> None:
@@ -44,7 +53,16 @@ class Created:
     sdp: str = field(repr=False)
     """It holds the pwd."""
     identity: DtlsIdentity
+    fresh: bool
+    """Whether its credentials are new."""
     places: Sequence[Place] = ()
+
+    def says(self, other: Created) -> bool:
+        """Whether both describe the same, but for what is drawn or gathered for each."""
+        parts = [(place.part, place.mid) for place in self.places]
+        if parts != [(place.part, place.mid) for place in other.places]:
+            return False
+        return _told(self.sdp) == _told(other.sdp)
 
 
 @define(eq=False, repr=False, kw_only=True)
@@ -72,6 +90,8 @@ class DescriptionMaker(HeldDescriptions):
     _writer: Writer = field(init=False)
     _gathered: Gathered = field(factory=Gathered, init=False)
     _created: dict[DescriptionType, Created] = field(factory=dict, init=False)
+    _unused: set[DescriptionType] = field(factory=set, init=False)
+    """What was created last of these kinds has never been applied."""
     _ours: Applied | None = field(default=None, init=False)
     """The last completed exchange that had ICE: our credentials in force..."""
     _peer: Applied | None = field(default=None, init=False)
@@ -125,8 +145,7 @@ class DescriptionMaker(HeldDescriptions):
             identity.lines("actpass"),
             current.ice_options if current is not None and kept else ICE_OPTIONS,
         )
-        self._created[_OFFER] = Created(sdp, identity, places)
-        return Description(_OFFER, sdp)
+        return self._remember(_OFFER, Created(sdp, identity, known is None, places))
 
     def create_answer(self) -> Description:
         """New credentials exactly when the offer restarts (rules 11, 18 and 19, T8)."""
@@ -140,8 +159,27 @@ class DescriptionMaker(HeldDescriptions):
         identity = self._dtls.to_answer(offer, self._peer, restart=self._restarts(offer))
         dtls = self._dtls.answer_lines(offer, self._peer, identity)
         sdp = self._writer.answer(offer.parsed, self._answered_parts(offer), current, ice, dtls)
-        self._created[_ANSWER] = Created(sdp, identity)
-        return Description(_ANSWER, sdp)
+        return self._remember(_ANSWER, Created(sdp, identity, known is None))
+
+    def _remember(self, kind: DescriptionType, created: Created) -> Description:
+        self._created[kind] = created
+        self._unused.add(kind)
+        return Description(kind, created.sdp)
+
+    def implied(self, kind: DescriptionType) -> Description:
+        """What was created last, if it was not applied and still holds, or else a new one.
+
+        An offer that restarts holds where none is asked for, not the other way round; an answer
+        does as its offer does (webrtc-pc 4.4.2, rule 12).
+        """
+        last = self._created.get(kind) if kind in self._unused else None
+        made = self.create_offer() if kind is _OFFER else self.create_answer()
+        new = self._created[kind]
+        if last is None or self._dtls.wished or not last.says(new):
+            return made
+        if last.fresh is new.fresh or (kind is _OFFER and last.fresh):
+            return self._remember(kind, last)
+        return made
 
     def _answered_parts(self, offer: Applied) -> dict[int, Part]:
         """Those that we take, the tagged one first. A transceiver that is only stopping is not

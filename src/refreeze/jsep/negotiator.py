@@ -107,8 +107,11 @@ class Negotiator(DescriptionMaker):
         applied = self._read_local(kind, created)
         if kind is _OFFER:
             self.media.bind(created.places)
-            return [*self._local_offer(applied), *self._enter(following)]
-        return [*self._local_answer(applied), *self._enter(following)]
+            effects = self._local_offer(applied)
+        else:
+            effects = self._local_answer(applied)
+        self._unused.discard(_OFFER if kind is _OFFER else _ANSWER)
+        return [*effects, *self._enter(following)]
 
     def _last_created(self, kind: DescriptionType, sdp: str) -> Created:
         """Looked at before the state is (webrtc-pc 4.4.2); no text means whatever was created."""
@@ -125,7 +128,7 @@ class Negotiator(DescriptionMaker):
             SignalingState.HAVE_LOCAL_OFFER,
             SignalingState.HAVE_REMOTE_PRANSWER,
         }
-        return self.create_offer() if offering else self.create_answer()
+        return self.implied(_OFFER if offering else _ANSWER)
 
     def _read_local(self, kind: DescriptionType, created: Created) -> Applied:
         """Its candidates are taken out of the text: :meth:`Applied.describe` adds them."""
