@@ -227,7 +227,7 @@ class Peer(Flagged):
             self._local_offer(text)
         else:
             self._local_answer(kind, text)
-        self.unused.discard("offer" if kind == "offer" else "answer")
+        self.unused -= {text.kind} if text is not None else set()
         self._enter(following)
 
     def implied(self) -> tuple[Text, bool]:

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from refreeze.jsep import (
     AddRemoteCandidate,
+    Description,
     EndOfRemoteCandidates,
     InvalidStateError,
     OperationError,
@@ -15,6 +16,7 @@ from refreeze.jsep import (
 from refreeze.jsep.trickle import MAX_EARLY_CANDIDATES, MAX_EARLY_UFRAGS
 from refreeze.sdp import MAX_CANDIDATES
 
+from .both import read
 from .sides import (
     ROLLBACK,
     Side,
@@ -140,6 +142,63 @@ class GenerationTests(SynchronousTestCase):
         two.take(one.offer(restart=True))
         two.add("", None)
         self.assertEqual(len(two.add(line(7, old))), 1)
+
+
+class SectionTests(SynchronousTestCase):
+    """A peer that has not agreed to the bundle yet: each section has a transport of its own."""
+
+    def offered(self, *, service: bool) -> tuple[Side, str]:
+        """Who has such an offer; the first section's ufrag is used."""
+        one, two = Side(1), Side(2, hold_early=service)
+        one.jsep.add_transceiver("audio")
+        offer = one.offer()
+        own = "a=ice-ufrag:othr\r\na=ice-pwd:" + "o" * 24 + "\r\n"
+        sdp = offer.sdp.replace("a=mid:1\r\n", f"a=mid:1\r\n{own}")
+        sdp = sdp.replace("a=bundle-only\r\n", "").replace("m=application 0", "m=application 9")
+        two.take(Description(offer.type, sdp))
+        return two, ufrag(offer)
+
+    def shown(self, side: Side) -> list[list[str]]:
+        """Ports of candidates, and the end, by section."""
+        assert side.jsep.pending_remote is not None
+        _, _, said = read(side.jsep.pending_remote.sdp)
+        return [list(each) for each in said]
+
+    def test_each_candidate_shows_in_its_section_and_one_transports_are_used_rule_55(self) -> None:
+        two, first = self.offered(service=False)
+        for port, mid, name in ((1, "0", first), (2, "1", "othr"), (3, "0", None), (4, "1", None)):
+            two.add(line(port), mid, name)
+        self.assertRaises(OperationError, two.add, line(5), "0", "othr")
+        self.assertRaises(OperationError, two.add, line(5), "1", first)
+        self.assertEqual(self.shown(two), [["1", "3"], ["2", "4"]])
+        two.did(two.jsep.set_local())
+        self.assertEqual(two.received, [(first, 1), (first, 3)])
+
+    def test_the_end_is_that_of_a_section_or_of_all_rule_55(self) -> None:
+        two, _ = self.offered(service=False)
+        two.add("", "1", "othr")
+        self.assertEqual(self.shown(two), [[], ["end"]])
+        two.add("", None)
+        self.assertEqual(self.shown(two), [["end"], ["end"]])
+        effects = two.did(two.jsep.set_local())
+        self.assertEqual(kinds(effects).count("EndOfRemoteCandidates"), 1)
+
+    def test_one_that_is_of_no_use_shows_all_the_same_rule_55(self) -> None:
+        """Of another type: how many there are is bounded, and none is dealt out."""
+        two, first = self.offered(service=False)
+        for port in range(1, 300):
+            two.add(line(port).replace("typ host", "typ other"), "0", first)
+        self.assertEqual(len(self.shown(two)[0]), MAX_CANDIDATES)
+        two.did(two.jsep.set_local())
+        self.assertEqual(two.received, [])
+
+    def test_a_service_takes_those_that_name_another_section_of_its_transport(self) -> None:
+        two, first = self.offered(service=True)
+        two.add(line(1), "1", first)
+        two.add(line(2), "1")
+        two.add(line(3), "1", "othr")
+        two.did(two.jsep.set_local())
+        self.assertEqual(two.received, [(first, 1), (first, 2)])
 
 
 class RemoteTests(SynchronousTestCase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from refreeze.ice.candidate import Candidate
 from refreeze.jsep.descriptions import Applied
@@ -12,6 +12,16 @@ from refreeze.jsep.effects import AddRemoteCandidate, Effect, EndOfRemoteCandida
 from refreeze.jsep.errors import InvalidStateError, OperationError
 from refreeze.jsep.trickle import END, EarlyCandidates
 from refreeze.sdp import SdpError, UnsupportedCandidate, parse_candidate
+
+
+@frozen(eq=False)
+class Found:
+    """A description and the place of its section that a candidate is of."""
+
+    description: Applied
+    place: int
+    ours: bool
+    """Whether it is of the transport that is used."""
 
 
 @define(eq=False, repr=False)
@@ -38,7 +48,7 @@ class RemoteCandidates:
             effects += self._deal(applied, EndOfRemoteCandidates(ufrag))
         place = applied.parsed.media.index(section)
         for line, early in self.early.release(ufrag):
-            effects += self._take([(applied, place)], line, early)
+            effects += self._take([Found(applied, place, True)], line, early)
         return effects
 
     def started(self, applied: Applied) -> list[Effect]:
@@ -102,21 +112,24 @@ class RemoteCandidates:
 
     def _found(
         self, ufrag: str | None, index: int | None, applied: Sequence[Applied]
-    ) -> list[tuple[Applied, int]]:
-        """Descriptions and their sections of that generation; without a ufrag, the latest (T3)."""
-        found = list[tuple[Applied, int]]()
+    ) -> list[Found]:
+        """Descriptions and their sections of that generation; without a ufrag, the latest (T3).
+
+        A service takes what says nothing else to be the transport's, whatever section it names.
+        """
+        found = list[Found]()
         for each in applied:
+            lenient = self.hold_early and ufrag in {None, each.ufrag}
             for place in each.taken_places:
-                wanted = applied[0].ufrag_at(place) if ufrag is None else ufrag
-                # A service takes one that stands under another section of the bundle.
-                known = {each.ufrag_at(place), each.ufrag if self.hold_early else None}
-                if index in {place, None} and wanted in known - {None}:
-                    found.append((each, place))
+                own = each.ufrag if lenient else each.ufrag_at(place)
+                latest = applied[0].ufrag if lenient else applied[0].ufrag_at(place)
+                if index in {place, None} and own is not None and own == (ufrag or latest):
+                    found.append(Found(each, place, own == each.ufrag))
         return found
 
     def _take(
         self,
-        found: Sequence[tuple[Applied, int]],
+        found: Sequence[Found],
         line: str,
         candidate: Candidate | None,
         usable: bool = True,
@@ -126,7 +139,7 @@ class RemoteCandidates:
         It is not if the section has a transport of its own, as long as the bundle is not agreed.
         """
         text = END if not line else f"a={line.removeprefix('a=')}"
-        ours = [each for each, place in found if each.ufrag_at(place) == each.ufrag]
+        ours = [each.description for each in found if each.ours]
         effects = list[Effect]()
         if usable and ours:
             latest = ours[0]
@@ -137,8 +150,8 @@ class RemoteCandidates:
                 if not latest.trickle.seen.take(candidate):
                     return []
                 effects = self._deal(latest, AddRemoteCandidate(latest.ufrag, candidate))
-        for each, place in found:
-            each.trickle.show(place, text)
+        for each in found:
+            each.description.trickle.show(each.place, text)
         return effects
 
     @staticmethod
