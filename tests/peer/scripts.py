@@ -13,6 +13,16 @@ from refreeze.peer import Event
 from tests.peer.pair import Side, Two
 
 NEEDED = "negotiationneeded"
+CONNECTION_EVENTS = (
+    NEEDED,
+    "signalingstatechange",
+    "iceconnectionstatechange",
+    "icegatheringstatechange",
+    "connectionstatechange",
+    "icecandidate",
+    "icecandidateerror",
+)
+ICE_TRANSPORT_EVENTS = ("statechange", "gatheringstatechange", "selectedcandidatepairchange")
 
 
 def ufrag(description: Description | None) -> str:

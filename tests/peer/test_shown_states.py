@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from refreeze.peer import Event
 from refreeze.peer.states import connection_state
 from tests.peer.pair import Two
-from tests.peer.scripts import ScriptCase
+from tests.peer.scripts import CONNECTION_EVENTS, ICE_TRANSPORT_EVENTS, ScriptCase
 
 
 class DerivedTests(SynchronousTestCase):
@@ -116,17 +116,9 @@ class ClosedTests(ScriptCase):
     def everything(self) -> list[str]:
         """All events of alice's objects, from now on."""
         heard: list[str] = []
-        for kind in (
-            "negotiationneeded",
-            "signalingstatechange",
-            "iceconnectionstatechange",
-            "icegatheringstatechange",
-            "connectionstatechange",
-            "icecandidate",
-            "icecandidateerror",
-        ):
+        for kind in CONNECTION_EVENTS:
             self.a.addEventListener(kind, lambda event: heard.append(event.type))
-        for kind in ("statechange", "gatheringstatechange", "selectedcandidatepairchange"):
+        for kind in ICE_TRANSPORT_EVENTS:
             self.a.iceTransport.addEventListener(kind, lambda event: heard.append(event.type))
         return heard
 

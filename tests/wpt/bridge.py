@@ -41,6 +41,7 @@ from refreeze.peer import (
     RTCSctpTransport,
 )
 from refreeze.testing import FakeNetwork, SeededRandom, VirtualReactor
+from tests.peer.scripts import CONNECTION_EVENTS, ICE_TRANSPORT_EVENTS
 
 OBJECTS = (
     RTCPeerConnection,
@@ -53,16 +54,8 @@ OBJECTS = (
 )
 """What the page knows by number; all else crosses as a value."""
 EVENTS: dict[type, tuple[str, ...]] = {
-    RTCPeerConnection: (
-        "negotiationneeded",
-        "signalingstatechange",
-        "iceconnectionstatechange",
-        "icegatheringstatechange",
-        "connectionstatechange",
-        "icecandidate",
-        "icecandidateerror",
-    ),
-    RTCIceTransport: ("statechange", "gatheringstatechange", "selectedcandidatepairchange"),
+    RTCPeerConnection: CONNECTION_EVENTS,
+    RTCIceTransport: ICE_TRANSPORT_EVENTS,
     RTCDtlsTransport: ("statechange", "error"),
 }
 CANDIDATE = (
